@@ -1,0 +1,5 @@
+//! Delivery to an external command.
+
+fn main() -> std::process::ExitCode {
+    daemon_pipe::main()
+}

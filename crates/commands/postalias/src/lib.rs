@@ -1,0 +1,9 @@
+//! postalias(1): alias database management.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

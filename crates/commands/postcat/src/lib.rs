@@ -1,0 +1,9 @@
+//! postcat(1): shows queue files.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

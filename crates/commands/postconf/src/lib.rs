@@ -1,0 +1,9 @@
+//! postconf(1): configuration display and editing.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

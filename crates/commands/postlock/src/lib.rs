@@ -1,0 +1,9 @@
+//! postlock(1): locks a mailbox and runs a command.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,9 @@
+//! postlog(1): logs for scripts.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,9 @@
+//! postmap(1): lookup table management.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

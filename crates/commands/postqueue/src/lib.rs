@@ -1,0 +1,9 @@
+//! postqueue(1): lists and flushes the queue (set-gid).
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,9 @@
+//! Turns a submitted record stream into a complete queue file.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,9 @@
+//! The supervisor: master.cf services, their sockets and processes.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

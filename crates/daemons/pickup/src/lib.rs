@@ -1,0 +1,9 @@
+//! Takes locally submitted mail from maildrop to cleanup.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

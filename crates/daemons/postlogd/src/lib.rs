@@ -1,0 +1,9 @@
+//! Writes maillog_file for the other daemons.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

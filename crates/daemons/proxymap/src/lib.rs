@@ -1,0 +1,9 @@
+//! Table lookups on behalf of other daemons.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,9 @@
+//! The SMTP and LMTP delivery agent.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

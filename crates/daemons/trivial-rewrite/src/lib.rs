@@ -1,0 +1,9 @@
+//! Address rewriting and resolving behind a socket.
+
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,1 @@
+//! Local alias and .forward expansion, as decisions without IO.

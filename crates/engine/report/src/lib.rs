@@ -1,0 +1,1 @@
+//! Delivery status notifications: text and structure of bounces, delay warnings and reports.

@@ -1,0 +1,1 @@
+//! Access restriction lists, evaluated over facts passed in.

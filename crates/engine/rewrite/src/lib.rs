@@ -1,0 +1,1 @@
+//! Address rewriting and resolving: pure, tables passed in.

@@ -1,0 +1,1 @@
+//! The queue manager scheduler: events and time in, actions out.

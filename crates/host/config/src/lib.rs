@@ -1,0 +1,1 @@
+//! main.cf and master.cf: the parameter table, grammar, expansion, typed values.

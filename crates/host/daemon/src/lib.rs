@@ -1,0 +1,1 @@
+//! The daemon skeleton: start-up, privileges, the four loops, the contract with master.

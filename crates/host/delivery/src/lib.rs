@@ -1,0 +1,1 @@
+//! The delivery agent skeleton: requests, per-recipient outcomes, logging, mailboxes and commands.

@@ -1,0 +1,1 @@
+//! Address rewriting and resolving from the configuration: in-process, or over the rewrite socket.

@@ -1,0 +1,1 @@
+//! The spool: queue files, queue directories, delivery logs, behind a Disk seam.

@@ -1,0 +1,2 @@
+//! Message headers and MIME structure.
+#![deny(clippy::indexing_slicing)]

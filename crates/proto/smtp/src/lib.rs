@@ -1,0 +1,2 @@
+//! SMTP and LMTP without IO: server session, client dialogue, replies.
+#![deny(clippy::indexing_slicing)]

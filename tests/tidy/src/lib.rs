@@ -1,0 +1,1 @@
+//! Holds the tree to its rules; see `tests/main.rs`.
