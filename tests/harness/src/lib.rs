@@ -1,0 +1,42 @@
+//! Test instances of the mail system with scripted peers around them.
+//!
+//! The same test runs against the reference (`MTA_UNDER_TEST=theirs`), against ours (the default), against the
+//! reference with one of our daemons in it (`chimera:NAME`) and against ours with one of theirs (`reverse:NAME`).
+//!
+//! ```no_run
+//! harness::isolated(|world| {
+//!     let mta = world.mta("mail").main("append_dot_mydomain = no").start();
+//!     let mut client = mta.smtp();
+//!     assert_eq!(client.banner(), "220 mail.example.com ESMTP Postfix");
+//! });
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failure here is a failed test, said loudly
+
+mod client;
+mod dns;
+mod golden;
+mod images;
+mod layout;
+mod mailbox;
+mod mta;
+mod normal;
+mod procs;
+mod sink;
+mod skip;
+mod spool;
+mod target;
+mod wait;
+mod world;
+
+pub use client::Client;
+pub use dns::DnsServer;
+pub use golden::{Change, golden, talk};
+pub use mailbox::{maildir, mbox};
+pub use mta::{Builder, Mta, Run};
+pub use normal::{normal, normal_dsn, normal_log};
+pub use sink::{Received, Sink, SinkBuilder};
+pub use skip::{only_root, skip};
+pub use spool::QUEUES;
+pub use target::Target;
+pub use wait::{until, DEADLINE};
+pub use world::{free_port, isolated, isolated_dns, World};

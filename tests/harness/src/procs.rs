@@ -1,0 +1,42 @@
+//! Processes of an instance, as `/proc` shows them.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The children of process `parent` whose argv\[0\] is `name`; all of them when `name` is empty.
+pub(crate) fn children(parent: i32, name: &str) -> Vec<i32> {
+    let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
+    dir.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|&pid| parent_of(pid) == Some(parent))
+        .filter(|&pid| name.is_empty() || command_name(pid).as_deref() == Some(name))
+        .collect()
+}
+
+/// Whether `pid` exists and is not a zombie.
+pub(crate) fn alive(pid: i32) -> bool {
+    stat_fields(pid).is_some_and(|fields| !matches!(fields.first().map(String::as_str), Some("Z" | "X")))
+}
+
+/// Sends `signal`; a process that is gone is no error.
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(pid), signal);
+}
+
+fn command_name(pid: i32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let first = line.split(|&byte| byte == 0).next()?;
+    let text = String::from_utf8_lossy(first).into_owned();
+    Some(text.rsplit('/').next().unwrap_or(&text).to_owned())
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    stat_fields(pid)?.get(1)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` after the command name: state, parent, …
+fn stat_fields(pid: i32) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split(' ').map(str::to_owned).collect())
+}
