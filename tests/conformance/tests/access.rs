@@ -1,6 +1,6 @@
 //! The SMTP server: restriction lists, access tables, recipient validation.
 
-use harness::{Change, World, golden, isolated, talk};
+use harness::{World, golden, isolated, talk};
 
 /// The reply to each of `rcpts` in one transaction from `from`, and the reject log lines.
 fn verdicts(name: &'static str, from: &'static str, rcpts: &'static [&'static str], build: fn(&World) -> harness::Builder) {
@@ -43,7 +43,7 @@ fn each_address_class_is_validated_by_its_own_tables() {
 #[test]
 fn the_name_of_the_table_can_be_hidden() {
     verdicts("hidden_table", "a@example.org", &["nosuch@example.com", "nosuch@virtual.example"], |world| {
-        world.mta("mail").main("show_user_unknown_table_name = no\nvirtual_alias_domains = virtual.example\nvirtual_alias_maps = static:{}\nunknown_local_recipient_reject_code = 450")
+        world.mta("mail").main("show_user_unknown_table_name = no\nvirtual_alias_domains = virtual.example\nvirtual_alias_maps = inline:{x@virtual.example=alice}\nunknown_local_recipient_reject_code = 450")
     });
 }
 
@@ -188,9 +188,8 @@ fn too_many_connections_from_one_client() {
 fn a_service_without_a_safe_recipient_list_refuses_to_start() {
     isolated(|world| {
         let mta = world.mta("mail").main("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks").start();
-        let mut client = mta.smtp();
-        assert_eq!(client.banner(), "");
+        let _client = mta.smtp();
         let line = mta.wait(&["postfix/smtpd", "fatal: "]);
-        golden(&mta, "access/unsafe", &harness::normal_log(&line), &[Change { program: "smtpd", old: "postfix/smtpd", new: "postfix/smtpd" }]);
+        golden(&mta, "access/unsafe", &harness::normal_log(&line), &[]);
     });
 }

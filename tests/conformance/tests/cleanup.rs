@@ -29,6 +29,7 @@ fn relayed(name: &'static str, build: fn(Builder) -> Builder, submit: fn(&World,
 fn missing_headers_are_added() {
     relayed("missing_headers", |b| b, |_, mta| {
         mta.send("a@example.org", &["b@example.net"], "just a body\n");
+        mta.wait_empty();
         mta.send("", &["b@example.net", "c@example.net"], "Subject: x\nTo: y\n\nbody\n");
     }, 2);
 }
@@ -98,10 +99,15 @@ fn contents_pass_unchanged() {
     relayed("contents", |b| b, |_, mta| {
         let long = "0123456789".repeat(99);
         mta.send("s@example.org", &["r@example.net"], &format!("Subject: x\n\n.\n..\n.dot\n\n{long}\ntab\there \u{e9} \n\n"));
+        mta.wait_empty();
         mta.send("s@example.org", &["r@example.net"], "From mbox line\nSubject: y\n\nbody\n");
+        mta.wait_empty();
         mta.send("s@example.org", &["r@example.net"], " starts with a blank\nSubject: z\n\nbody\n");
+        mta.wait_empty();
         mta.send("s@example.org", &["r@example.net"], "Subject: no end of header\nNot a header\nmore\n");
+        mta.wait_empty();
         mta.send("s@example.org", &["r@example.net"], "");
+        mta.wait_empty();
     }, 5);
 }
 
@@ -122,7 +128,7 @@ fn header_and_body_checks() {
     isolated(|world| {
         let mta = world
             .mta("mail")
-            .main("local_recipient_maps =\nheader_checks = regexp:$CONFIG/header\nbody_checks = regexp:$CONFIG/body\nsmtpd_delay_open_until_valid_rcpt = no")
+            .main("local_recipient_maps =\nlocal_transport = discard\nheader_checks = regexp:$CONFIG/header\nbody_checks = regexp:$CONFIG/body\nsmtpd_delay_open_until_valid_rcpt = no")
             .table("regexp", "header", "/^Subject: reject/ REJECT not this\n/^Subject: bare/ REJECT\n/^Subject: warn/ WARN look\n/^Subject: drop/ IGNORE\n/^Subject: hold/ HOLD\n/^Subject: discard/ DISCARD\n/^Subject: replace/ REPLACE Subject: replaced\n/^Subject: prepend/ PREPEND X-Before: yes\n/^Subject: tempfail/ REJECT 4.7.1 later\n")
             .table("regexp", "body", "/^reject me/ REJECT body\n")
             .start();
@@ -133,6 +139,6 @@ fn header_and_body_checks() {
         }
         let log = mta.log_of("cleanup");
         text.push_str(&log);
-        golden(&mta, "cleanup/checks", &text, &[harness::Change { program: "cleanup", old: "", new: "" }]);
+        golden(&mta, "cleanup/checks", &text, &[]);
     });
 }

@@ -7,5 +7,7 @@
 
 mod access;
 mod cleanup;
-mod local;
+mod commands;
+mod delivery;
+mod relay;
 mod smtpd;

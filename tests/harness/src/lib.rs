@@ -35,7 +35,7 @@ pub use mailbox::{maildir, mbox};
 pub use mta::{Builder, Mta, Run};
 pub use normal::{normal, normal_dsn, normal_log};
 pub use sink::{Received, Sink, SinkBuilder};
-pub use skip::{only_root, skip};
+pub use skip::{needs_reference, only_root, skip};
 pub use spool::QUEUES;
 pub use target::Target;
 pub use wait::{until, DEADLINE};

@@ -486,7 +486,15 @@ impl Mta {
     }
 
     /// The normalised log lines of the daemon `name` (as in `postfix/NAME`), in order.
+    ///
+    /// All that was logged before the call is there: a line of our own goes the same way and is waited for.
     pub fn log_of(&self, name: &str) -> String {
+        if self.master_pid().is_some() {
+            let mark = format!("mark {}", self.log().len());
+            let run = self.run("postlog", &["-t", "harness", &mark]);
+            assert_eq!(run.code, 0, "postlog: {}", run.err);
+            self.wait(&[&mark]);
+        }
         let tag = format!(" postfix/{name}[");
         let lines = self.lines(&[&tag]);
         lines.iter().map(|line| format!("{}\n", crate::normal_log(line))).collect()

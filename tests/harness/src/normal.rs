@@ -21,6 +21,7 @@ static COMMON: LazyLock<Rules> = LazyLock::new(|| {
         (r"\b[0-9A-F]{9,20}\b", "QID"),
         (r"\b[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-z]{10,11}z[0-9BCDFGHJ-NP-TV-Yb-df-hj-np-tv-y]+\b", "LONGQID"),
         (r"/tmp/postino-[0-9]+-[0-9]+", "DIR"),
+        (r" SIZE=[1-9]\d*", " SIZE=N"),
         (r"\]:\d{4,5}\b", "]:PORT"),
         (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:PORT"),
     ])
@@ -30,6 +31,7 @@ static LOG: LazyLock<Rules> = LazyLock::new(|| {
     rules(&[
         (r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ ([^\[\s]+)\[\d+\]: ", "$1: "),
         (r"\bdelay=[0-9.]+, delays=[0-9./]+", "delay=N, delays=N"),
+        (r"\bsize=\d+", "size=N"),
         (r"\bpid \d+", "pid N"),
         (r"\bport \d{4,5}\b", "port N"),
     ])

@@ -21,3 +21,13 @@ pub fn only_root(reason: &str) -> bool {
     }
     root
 }
+
+/// True, after recording the skip, when the reference is not installed or may not be started; `why` says what for.
+pub fn needs_reference(why: &str) -> bool {
+    let usable = nix::unistd::Uid::effective().is_root()
+        && std::path::Path::new(crate::images::THEIR_DAEMONS).join("master").exists();
+    if !usable {
+        skip(&format!("needs the reference, installed, and root: {why}"));
+    }
+    !usable
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a test waits for an event before it fails.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Polls `probe` until it has a value; panics with `what` after [`DEADLINE`].
 pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {

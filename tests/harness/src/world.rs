@@ -116,6 +116,12 @@ impl World {
         Builder::new(self, name)
     }
 
+    /// Like [`Self::mta`], after removing an earlier instance of that name (which must be stopped).
+    pub fn mta_again(&self, name: &str) -> Builder {
+        let _ = std::fs::remove_dir_all(self.dir.join(name));
+        self.mta(name)
+    }
+
     fn enter_namespaces(&self) {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("new network and mount namespaces");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)

@@ -1,0 +1,479 @@
+//! The commands: options, output, exit status.
+
+use harness::{Builder, Change, Mta, World, golden, isolated, normal, normal_dsn, normal_log, only_root};
+use std::fmt::Write as _;
+
+/// Runs each command line (words separated by blanks, `~` standing for a blank) and records status and outputs.
+fn record(mta: &Mta, text: &mut String, lines: &[&str]) {
+    for line in lines {
+        let words: Vec<String> = line.split(' ').map(|word| word.replace('~', " ").replace("$CONFIG", &mta.config().display().to_string())).collect();
+        let args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+        let run = mta.run(&words[0], &args);
+        let _ = writeln!(text, "$ {line}\n{}{}= {}", run.out, run.err, run.code);
+    }
+}
+
+fn tidy(mta: &Mta, text: &str) -> String {
+    // programs name themselves by their path or by its last part
+    normal_dsn(text).replace(&format!("{}/", harness::normal(&mta.config().with_file_name("sbin").display().to_string())), "")
+}
+
+fn holding(world: &World, more: &str) -> Builder {
+    world.mta("mail").main("local_recipient_maps =\ndefault_transport = retry:4.2.2 not yet\nqueue_run_delay = 1000s\nminimal_backoff_time = 1000s\nmaximal_backoff_time = 1000s\nsmtpd_reject_unlisted_recipient = no").main(more)
+}
+
+#[test]
+fn sendmail_submits_from_its_standard_input() {
+    isolated(|world| {
+        let user = world.user();
+        let mta = world.mta("mail").main("recipient_delimiter = +").start();
+        let address = format!("{user}@example.com");
+        let dsn = ["-f", "from@example.org", "-F", "Full Name", "-N", "never", "-R", "hdrs", "-V", "id1", &address];
+        let cases: [(&[&str], &str); 9] = [
+            (&["-f", "from@example.org", &user], "Subject: one\n\nbody\n.\nafter a dot\n"),
+            (&["-i", "-f", "from@example.org", &address], "Subject: two\n\nbody\n.\nafter a dot\n"),
+            (&["-oi", "-t"], &format!("From: a@example.org\nTo: {address}\nBcc: nosuch@x.invalid-\nCc: {address}\nSubject: three\n\nbody\n")),
+            (&dsn, "Subject: four\n\nbody\n"),
+            (&["-f", "", &address], "From some mbox line\nSubject: five\n\nbody without end"),
+            (&["-r", "other@example.org", "-B", "8BITMIME", "-om", "-ot", "-v0", &address], "no header, just text\n"),
+            (&["-bm", "-f", "<from@example.org>", "--", &address], "X-First: yes\nSubject: seven\n\n"),
+            (&["-G", "-f", "from@example.org", &address], "Subject: eight\n\nbody\n"),
+            (&["-f", "from@example.org", &address], ""),
+        ];
+        let mut text = String::new();
+        for (n, (args, input)) in cases.iter().enumerate() {
+            let run = mta.run_with("sendmail", args, input);
+            let shown: Vec<&str> = args.iter().copied().filter(|arg| *arg != "-v0").collect();
+            let _ = writeln!(text, "== {n} {}\n{}{}= {}", shown.join(" "), run.out, run.err, run.code);
+        }
+        mta.wait_empty();
+        for entry in harness::mbox(&mta.mailbox(&user)) {
+            text.push_str(&entry);
+        }
+        let uid = nix_uid();
+        let text = tidy(&mta, &text).replace(&user, "alice").replace(&format!("userid {uid}"), "userid UID");
+        let mut parts: Vec<&str> = text.split("From ").collect();
+        parts.sort_unstable();
+        golden(&mta, "commands/sendmail", &parts.join("From "), &[]);
+    });
+}
+
+fn nix_uid() -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").expect("/proc/self").uid()
+}
+
+#[test]
+fn sendmail_errors() {
+    isolated(|world| {
+        let mta = world.mta("mail").start();
+        let mut text = String::new();
+        record(&mta, &mut text, &["sendmail", "sendmail -t x@example.com", "sendmail -bz", "sendmail -f", "sendmail -N bogus x@example.com", "sendmail -R bogus x@example.com", "sendmail -B bogus x@example.com", "sendmail -bi extra", "sendmail -V a~b x@example.com", "sendmail -I", "newaliases", "sendmail -bi", "sendmail -q", "sendmail -q15m", "sendmail -qRnosuch.example", "sendmail -Z", "mailq", "sendmail -bp"]);
+        golden(&mta, "commands/sendmail_errors", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn sendmail_as_an_smtp_server_on_its_standard_input() {
+    isolated(|world| {
+        let mta = world.mta("mail").main("local_recipient_maps =\nlocal_transport = discard").start();
+        let run = mta.run_with("sendmail", &["-bs"], "EHLO here\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n");
+        mta.wait_empty();
+        let text = format!("{}{}= {}\n{}", run.out.replace("\r\n", "\n"), run.err, run.code, mta.log_of("smtpd"));
+        golden(&mta, "commands/sendmail_bs", &normal(&text), &[]);
+    });
+}
+
+#[test]
+fn an_unprivileged_user_submits_through_the_set_gid_postdrop() {
+    if !only_root("another user than the one who runs the tests") {
+        return;
+    }
+    isolated(|world| {
+        let mta = world.mta("mail").start();
+        let run = mta.run_as(world.uid("bob"), "sendmail", &["alice@example.com"], "Subject: x\n\nbody\n");
+        assert_eq!(run.code, 0, "{}", run.err);
+        let entry = mta.wait_mbox("alice", 1).concat();
+        let mut text = entry;
+        let run = mta.run_as(world.uid("bob"), "mailq", &[], "");
+        let _ = write!(text, "{}{}= {}\n{}", run.out, run.err, run.code, mta.log_of("pickup"));
+        let run = mta.run_as(world.uid("bob"), "postsuper", &["-d", "ALL"], "");
+        let _ = write!(text, "{}{}= {}\n", run.out, run.err, run.code);
+        golden(&mta, "commands/unprivileged", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn submission_can_be_limited_to_some_users() {
+    if !only_root("another user than the one who runs the tests") {
+        return;
+    }
+    isolated(|world| {
+        let mta = world.mta("mail").main("authorized_submit_users = !bob, static:all\nauthorized_mailq_users = !bob, static:all\nauthorized_flush_users = root").start();
+        let mut text = String::new();
+        for args in [&["sendmail", "alice@example.com"][..], &["mailq"], &["postqueue", "-f"]] {
+            let run = mta.run_as(world.uid("bob"), args[0], &args[1..], "Subject: x\n\nbody\n");
+            let _ = write!(text, "{args:?}\n{}{}= {}\n", run.out, run.err, run.code);
+        }
+        golden(&mta, "commands/authorized", &tidy(&mta, &text).replace(&world.uid("bob").to_string(), "UID"), &[]);
+    });
+}
+
+fn queue_listing(name: &'static str, main: &'static str) {
+    isolated(move |world| {
+        let mta = holding(world, main).start();
+        let mut text = String::new();
+        record(&mta, &mut text, &["mailq", "postqueue -p", "postqueue -j"]);
+        let first = mta.send("sender@example.org", &["a@x.example", "b@y.example", "\"c d\"@x.example"], "Subject: x\n\nbody\n");
+        let second = mta.send("", &["a@x.example"], "Subject: x\n\nbody\n");
+        for id in [&first, &second] {
+            harness::until("deferral", || mta.queue("deferred").contains(id).then_some(()));
+        }
+        let super_run = if world.root() { mta.run("postsuper", &["-h", &second]) } else { mta.run("postqueue", &["-p"]) };
+        let held = if world.root() { super_run.err } else { String::new() };
+        text.push_str(&held);
+        for args in [["-p"], ["-j"]] {
+            let run = mta.run("postqueue", &args);
+            let mut parts: Vec<String> = if args == ["-p"] {
+                run.out.split("\n\n").map(|part| format!("{part}\n\n")).collect()
+            } else {
+                run.out.lines().map(|line| format!("{line}\n")).collect()
+            };
+            parts.sort();
+            let _ = write!(text, "$ postqueue {}\n{}{}= {}\n", args[0], parts.concat(), run.err, run.code);
+        }
+        let ids: Vec<(&str, &String)> = vec![("FIRST", &first), ("SECOND", &second)];
+        let mut text = ids.iter().fold(text, |text, (name, id)| text.replace(&format!("{id:<14}"), &format!("{name:<14}")).replace(*id, name));
+        text = mask_listing(&text);
+        golden(&mta, &format!("commands/{name}"), &tidy(&mta, &text), LISTING);
+    });
+}
+
+/// 3.11 adds `orig_address`; it is empty for recipients that come from a defer log without one.
+const LISTING: &[Change] = &[Change { program: "postqueue", old: "{\"address\": ", new: "{\"orig_address\": \"\", \"address\": " }];
+
+/// Sizes and times of a listing depend on the queue ID's length and the clock.
+fn mask_listing(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let line = mask_number(line, "\"arrival_time\": ");
+        let line = mask_number(&line, "\"message_size\": ");
+        let line = if let Some(at) = line.find(" Wed ").or_else(|| day_at(&line)) { mask_columns(&line, at) } else { line };
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+fn day_at(line: &str) -> Option<usize> {
+    ["Mon", "Tue", "Thu", "Fri", "Sat", "Sun"].iter().find_map(|day| line.find(&format!(" {day} ")))
+}
+
+fn mask_columns(line: &str, at: usize) -> String {
+    let (before, after) = line.split_at(at);
+    let kept: String = before.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    format!("{kept} DAY MON DD HH:MM:SS{}", after.get(20..).unwrap_or(""))
+}
+
+fn mask_number(line: &str, key: &str) -> String {
+    let Some(at) = line.find(key) else { return line.to_owned() };
+    let (before, after) = line.split_at(at + key.len());
+    format!("{before}N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+#[test]
+fn the_queue_is_listed_with_short_ids() {
+    queue_listing("listing_short", "");
+}
+
+#[test]
+fn the_queue_is_listed_with_long_ids() {
+    queue_listing("listing_long", "enable_long_queue_ids = yes");
+}
+
+#[test]
+fn the_queue_is_readable_when_the_system_is_down() {
+    if !only_root("direct access to the queue") {
+        return;
+    }
+    isolated(|world| {
+        let mta = holding(world, "").start();
+        let id = mta.send("sender@example.org", &["a@x.example"], "Subject: x\n\nbody\n");
+        harness::until("deferral", || mta.queue("deferred").contains(&id).then_some(()));
+        mta.stop();
+        let run = mta.run("mailq", &[]);
+        assert!(run.out.contains(&id), "{}", run.out);
+        let text = tidy(&mta, &format!("{}= {}\n", run.err, run.code));
+        let run = mta.run_as(world.uid("bob"), "mailq", &[], "");
+        golden(&mta, "commands/listing_down", &format!("{text}{}", tidy(&mta, &format!("{}{}= {}\n", run.out, run.err, run.code))), &[]);
+    });
+}
+
+#[test]
+fn postqueue_flushes_and_complains() {
+    isolated(|world| {
+        let mta = holding(world, "").start();
+        let id = mta.send("sender@example.org", &["a@x.example"], "Subject: x\n\nbody\n");
+        mta.wait_count(&[&format!(" {id}: to=")], 1);
+        let mut text = String::new();
+        record(&mta, &mut text, &["postqueue -f"]);
+        mta.wait_count(&[&format!(" {id}: to=")], 2);
+        let run = mta.run("postqueue", &["-i", &id]);
+        assert_eq!((run.code, run.err.as_str()), (0, ""));
+        mta.wait_count(&[&format!(" {id}: to=")], 3);
+        record(&mta, &mut text, &["postqueue", "postqueue -z", "postqueue -i not-a-queue-id!", "postqueue -i ABCDEF0123", "postqueue -s no.such.example", "postqueue -s bad_site_!", "postqueue -p extra", "postqueue -p -f"]);
+        golden(&mta, "commands/postqueue", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn postsuper_moves_and_removes() {
+    if !only_root("postsuper is reserved for the superuser") {
+        return;
+    }
+    isolated(|world| {
+        let mta = holding(world, "").start();
+        let ids: Vec<String> = (0..6).map(|n| mta.send("s@example.org", &[&format!("r{n}@x.example")], "Subject: x\n\nbody\n")).collect();
+        harness::until("deferrals", || (mta.queue("deferred").len() == 6).then_some(()));
+        let mut text = String::new();
+        let mut step = |args: &[&str], input: &str| {
+            let run = mta.run_with("postsuper", args, input);
+            let _ = writeln!(text, "$ postsuper {}\n{}{}= {}", args.join(" "), run.out, run.err, run.code);
+            for queue in ["deferred", "hold", "maildrop"] {
+                let _ = writeln!(text, "{queue}: {}", mta.queue(queue).len());
+            }
+        };
+        step(&["-h", &ids[0], "-h", &ids[1]], "");
+        step(&["-H", &ids[0]], "");
+        step(&["-d", &ids[0]], "");
+        step(&["-d", "-"], &format!("{}\n{}\n", ids[2], ids[3]));
+        step(&["-d", "0123456789"], "");
+        step(&["-d", "not!valid"], "");
+        step(&["-h", "ALL", "deferred"], "");
+        step(&["-H", "ALL"], "");
+        step(&["-e", &ids[4]], "");
+        step(&["-d", "ALL", "hold"], "");
+        step(&["-d", "ALL", "corrupt"], "");
+        step(&["-s"], "");
+        step(&[], "");
+                mta.run("postqueue", &["-f"]);
+        mta.wait_removed(&ids[4]);
+        step(&["-r", &ids[5]], "");
+        mta.run("postqueue", &["-f"]);
+        mta.wait(&["postfix/pickup", "orig_id="]);
+        let mut text: String = ids.iter().enumerate().fold(text, |text, (n, id)| text.replace(id, &format!("ID{n}")));
+        for line in mta.lines(&[&format!(" {}: from=", ids[4]), "expired"]) {
+            text.push_str(&normal_log(&line));
+            text.push('\n');
+        }
+        text.push_str(&mta.log_of("pickup"));
+        golden(&mta, "commands/postsuper", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn postsuper_gives_misnamed_files_their_right_names() {
+    if !only_root("postsuper is reserved for the superuser") {
+        return;
+    }
+    isolated(|world| {
+        let mta = holding(world, "").start();
+        let id = mta.send("s@example.org", &["r@x.example"], "Subject: x\n\nbody\n");
+        harness::until("deferral", || mta.queue("deferred").contains(&id).then_some(()));
+        mta.stop();
+        let path = mta.queue_file(&id).unwrap();
+        let copy = path.with_file_name(format!("{}1234", &id[..5]));
+        std::fs::rename(&path, &copy).unwrap();
+        std::fs::write(mta.spool().join("deferred/junk"), "x").unwrap();
+        let run = mta.run("postsuper", &["-s", "-p"]);
+        assert!(mta.queue_file(&id).is_some(), "{:?} {run:?}", mta.queue("deferred"));
+        golden(&mta, "commands/postsuper_structure", &tidy(&mta, &format!("{}{}= {}\n", run.out, run.err, run.code)), &[]);
+    });
+}
+
+#[test]
+fn postcat_shows_queue_files() {
+    isolated(|world| {
+        let mta = holding(world, "delay_warning_time = 4h").start();
+        let mut client = mta.ehlo();
+        for line in ["MAIL FROM:<s@example.org> RET=HDRS ENVID=E+2B1 BODY=8BITMIME", "RCPT TO:<a@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;A+2BX@far.example", "RCPT TO:<b@far.example>"] {
+            assert!(client.cmd(line).starts_with("250"));
+        }
+        assert!(client.cmd("DATA").starts_with("354"));
+        let reply = client.content("Subject: x\nFrom: f@x.example\n  folded\n\nbody\n");
+        let id = reply.rsplit(' ').next().unwrap().to_owned();
+        harness::until("deferral", || mta.queue("deferred").contains(&id).then_some(()));
+        std::fs::write(mta.config().join("not-a-queue-file"), "just some text\n").unwrap();
+        let mut text = String::new();
+        for args in [&["-q"][..], &["-vq"], &["-hq"], &["-bq"], &["-eq"], &["-oq"], &["-dq"]] {
+            let run = mta.run("postcat", &[args, &[id.as_str()]].concat());
+            let _ = writeln!(text, "$ postcat {}\n{}{}= {}", args.join(" "), run.out, run.err, run.code);
+        }
+        record(&mta, &mut text, &["postcat -q 0123456789", "postcat -q not!valid", "postcat $CONFIG/not-a-queue-file", "postcat $CONFIG/nosuch"]);
+        let port_masked = text.replace(&mta.address().port().to_string(), "PORT");
+        let text: String = port_masked.lines().map(|line| mask_postcat(line) + "\n").collect();
+        golden(
+            &mta,
+            "commands/postcat",
+            &tidy(&mta, &text),
+            &[Change {
+                program: "cleanup",
+                old: "named_attribute: encoding=8bit\n*** MESSAGE FILE END",
+                new: "named_attribute: message_id=<STAMP.QID@mail.example.com>\nnamed_attribute: encoding=8bit\n*** MESSAGE FILE END",
+            }],
+        );
+    });
+}
+
+/// Offsets, sizes and times depend on the length of the queue ID and on the clock.
+fn mask_postcat(line: &str) -> String {
+    let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+    for key in ["message_size: ", "create_time: ", "create_time=", "client_port=", "message_arrival_time: ", "warning_message_time: "] {
+        if let Some(at) = line.find(key) {
+            return format!("{}{key}…", &line[..at]);
+        }
+    }
+    match line.split_once(" deferred/") {
+        Some((before, after)) => format!("{before} deferred/?{}", after.get(1..).unwrap_or("")),
+        None => line.to_owned(),
+    }
+}
+
+#[test]
+fn postmap_makes_and_queries_tables() {
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        let file = |name: &str, text: &str| std::fs::write(mta.config().join(name), text).unwrap();
+        file("map", "# comment\nKey value one\nkey2\tvalue  two\n  continued\nempty\nkey again\n\"quoted key\" v\nUPPER Mixed Case\n");
+        file("regexp", "/^a(.*)b$/ got $1\n!/x/ no x\nif /z/\n/zz/ two\nendif\n");
+        file("cidr", "10.0.0.0/8 ten\n!192.168.0.0/16 other\n::1 six\n");
+        file("texts", "a 1\nB 2\n");
+        let mut text = String::new();
+        record(
+            &mta,
+            &mut text,
+            &[
+                "postmap hash:$CONFIG/map", "postmap -w hash:$CONFIG/map", "postmap -q key hash:$CONFIG/map", "postmap -q KEY hash:$CONFIG/map", "postmap -q key2 hash:$CONFIG/map", "postmap -q upper hash:$CONFIG/map", "postmap -q nosuch hash:$CONFIG/map", "postmap -q empty hash:$CONFIG/map",
+                "postmap -d key hash:$CONFIG/map", "postmap -q key hash:$CONFIG/map", "postmap -d key hash:$CONFIG/map", "postmap -q aXb regexp:$CONFIG/regexp", "postmap -q x regexp:$CONFIG/regexp", "postmap -q xzz regexp:$CONFIG/regexp", "postmap -q 10.1.2.3 cidr:$CONFIG/cidr", "postmap -q 192.168.1.1 cidr:$CONFIG/cidr", "postmap -q 11.0.0.1 cidr:$CONFIG/cidr", "postmap -q ::1 cidr:$CONFIG/cidr",
+                "postmap -q a texthash:$CONFIG/texts", "postmap -q b texthash:$CONFIG/texts", "postmap -q x static:value", "postmap -q b inline:{a=1,b=2}", "postmap -q c inline:{a=1,b=2}", "postmap hash:$CONFIG/nosuch", "postmap -q x hash:$CONFIG/nosuch", "postmap -q x nosuch:$CONFIG/map", "postmap -q x unix:passwd.byname",
+            ],
+        );
+        let run = mta.run_with("postmap", &["-i", &format!("hash:{}", mta.config().join("map").display())], "added value\n");
+        let _ = writeln!(text, "-i {}{}= {}", run.out, run.err, run.code);
+        let run = mta.run_with("postmap", &["-q", "-", &format!("hash:{}", mta.config().join("map").display())], "key2\nadded\nnosuch\n");
+        let _ = writeln!(text, "-q - {}{}= {}", run.out, run.err, run.code);
+        let run = mta.run("postmap", &["-s", &format!("hash:{}", mta.config().join("map").display())]);
+        let mut lines: Vec<&str> = run.out.lines().collect();
+        lines.sort_unstable();
+        let _ = writeln!(text, "-s sorted\n{}\n{}= {}", lines.join("\n"), run.err, run.code);
+        golden(&mta, "commands/postmap", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn postalias_makes_and_queries_alias_tables() {
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        std::fs::write(mta.config().join("al"), "# c\nRoot: alice, bob\nlist: :include:/x, \"|cmd arg\",\n  /file\n\"quo ted\": x\nbad line\nroot: again\nnull:\n").unwrap();
+        let mut text = String::new();
+        record(&mta, &mut text, &["postalias hash:$CONFIG/al", "postalias -q root hash:$CONFIG/al", "postalias -q list hash:$CONFIG/al", "postalias -q quo~ted hash:$CONFIG/al", "postalias -q nosuch hash:$CONFIG/al", "postalias -z"]);
+        golden(&mta, "commands/postalias", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn tables_made_by_one_are_read_by_the_other() {
+    if harness::needs_reference("to exchange tables with") {
+        return;
+    }
+    isolated(|world| {
+        let text: String = (0..3000).map(|n| format!("key{n} value {n} {}\n", "x".repeat(n % 700))).collect();
+        for (maker, reader) in [("first", "second"), ("second", "first")] {
+            let first = world.mta_again("first").target(harness::Target::Theirs).build();
+            let second = world.mta_again("second").build();
+            let pick = |name: &str| if name == "first" { &first } else { &second };
+            let path = world.dir().join(format!("table-{maker}"));
+            std::fs::write(&path, &text).unwrap();
+            let table = format!("hash:{}", path.display());
+            let run = pick(maker).run("postmap", &[&table]);
+            assert_eq!((run.code, run.err.as_str()), (0, ""), "{maker}");
+            let run = pick(reader).run("postmap", &["-s", &table]);
+            let mut got: Vec<&str> = run.out.lines().collect();
+            got.sort_unstable();
+            let tabbed = text.replacen(' ', " ", 0);
+            let mut want: Vec<String> = tabbed.lines().map(|line| line.replacen(' ', "\t", 1).trim_end().to_owned()).collect();
+            want.sort_unstable();
+            assert_eq!(got, want, "{reader} reads what {maker} made");
+            let run = pick(reader).run("postmap", &["-q", "KEY2999", &table]);
+            assert!(run.out.starts_with("value 2999 xxx"), "{}{}", run.out, run.err);
+        }
+    });
+}
+
+#[test]
+fn postconf_shows_and_edits() {
+    isolated(|world| {
+        let mta = world.mta("mail").main("mynetworks_style = subnet\nmy_own = ${mydomain}\nrelay_domains = $mydestination").build();
+        let mut text = String::new();
+        record(
+            &mta,
+            &mut text,
+            &[
+                "postconf myhostname mydomain", "postconf -h myhostname", "postconf -d mydestination myorigin queue_run_delay", "postconf -x mydestination my_own", "postconf -n mynetworks_style relay_domains myhostname", "postconf nosuch_parameter", "postconf -d nosuch_parameter", "postconf -e mydomain=changed.example", "postconf -h mydomain", "postconf -e myhostname=a.example my_new=b", "postconf my_new", "postconf -# my_new", "postconf -X mydomain", "postconf -n mydomain",
+                "postconf -M smtp/unix", "postconf -M smtp", "postconf -M nosuch/unix", "postconf -F smtp/unix/command", "postconf -P", "postconf -o mydomain=x.example mydomain", "postconf -e novalue", "postconf -d bounce_queue_lifetime smtpd_recipient_limit inet_interfaces default_privs",
+            ],
+        );
+        golden(&mta, "commands/postconf", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn main_cf_grammar_and_its_errors() {
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        let mut text = String::new();
+        for extra in [
+            "first = one\n  two\n# comment\n   three\nfirst_x = $first",
+            "no equals sign",
+            "a = $b\nb = $a",
+            "x = ${myhostname?yes:no} ${nosuch_thing?yes} ${nosuch_thing:no} ${myhostname?{yes}:{no}} ${{a}=={b}?{same}:{other}} $$y ${undefined}",
+            "unclosed = ${myhostname",
+            "smtpd_recipient_limit = many",
+            "delay_warning_time = 5x",
+            "  leading = blanks",
+            "= nothing",
+            "twice = 1\ntwice = 2",
+        ] {
+            let main = std::fs::read_to_string(mta.config().join("main.cf")).unwrap();
+            let path = mta.config().join("case");
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("main.cf"), format!("{main}{extra}\n")).unwrap();
+            std::fs::copy(mta.config().join("master.cf"), path.join("master.cf")).unwrap();
+            let name = extra.split([' ', '=']).next().unwrap();
+            for args in [vec!["-c", path.to_str().unwrap(), "-x", name], vec!["-c", path.to_str().unwrap(), "-h", "first_x"]] {
+                if args[3].is_empty() {
+                    continue;
+                }
+                let run = mta.run("postconf", &args);
+                let _ = writeln!(text, "{extra}\n$ postconf {} {}\n{}{}= {}", args[2], args[3], run.out, run.err, run.code);
+            }
+        }
+        golden(&mta, "commands/main_cf", &tidy(&mta, &text), &[]);
+    });
+}
+
+#[test]
+fn postlog_postkick_and_postlock() {
+    isolated(|world| {
+        let mta = world.mta("mail").start();
+        let mut text = String::new();
+        record(&mta, &mut text, &["postlog hello~world", "postlog -p warn -t tag careful", "postlog -p nosuch x", "postkick public pickup W", "postkick public nosuch W", "postkick", "postlock $CONFIG/box true", "postlock $CONFIG/box false", "postlock $CONFIG/box sh -c exit~7", "postlock $CONFIG/box nosuchcommand", "postlock"]);
+        mta.wait(&["careful"]);
+        for line in mta.lines(&["hello world"]).iter().chain(&mta.lines(&["careful"])) {
+            text.push_str(&normal_log(line));
+            text.push('\n');
+        }
+        golden(&mta, "commands/small", &tidy(&mta, &text), &[]);
+    });
+}
