@@ -28,7 +28,8 @@ impl QueueId {
     /// # Errors
     /// [`BadQueueId`] for a wrong length or character.
     pub fn parse(text: &str) -> Result<Self, BadQueueId> {
-        let ok = (2..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let ok =
+            (2..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if ok { Ok(Self(text.into())) } else { Err(BadQueueId) }
     }
 

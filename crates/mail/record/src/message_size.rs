@@ -51,7 +51,12 @@ impl MessageSize {
     pub fn to_payload(self) -> String {
         format!(
             "{:15} {:15} {:15} {:15} {:15} {:15}",
-            self.data_size, self.data_offset, self.recipients, self.qmgr_flags, self.content_length, self.send_options
+            self.data_size,
+            self.data_offset,
+            self.recipients,
+            self.qmgr_flags,
+            self.content_length,
+            self.send_options
         )
     }
 

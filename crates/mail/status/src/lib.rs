@@ -225,9 +225,15 @@ mod tests {
 
     #[test]
     fn codes_are_three_numbers_of_class_2_4_5() {
-        for (text, ok) in
-            [("2.0.0", true), ("5.7.25", true), ("3.0.0", false), ("4.1", false), ("4.1.1234", false), ("4..1", false), ("4.1.1 x", false)]
-        {
+        for (text, ok) in [
+            ("2.0.0", true),
+            ("5.7.25", true),
+            ("3.0.0", false),
+            ("4.1", false),
+            ("4.1.1234", false),
+            ("4..1", false),
+            ("4.1.1 x", false),
+        ] {
             assert_eq!(text.parse::<Dsn>().is_ok(), ok, "{text}");
         }
         assert_eq!(Dsn::split("5.1.1 no such user"), Some((Dsn::new(5, 1, 1), "no such user")));

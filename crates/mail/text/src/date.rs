@@ -24,7 +24,8 @@ pub struct LocalTime {
 }
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl LocalTime {
     /// `Sun`.
@@ -44,8 +45,16 @@ impl LocalTime {
         let minutes = self.offset_seconds.unsigned_abs() / 60;
         format!(
             "{}, {:02} {} {} {:02}:{:02}:{:02} {sign}{:02}{:02} ({})",
-            self.weekday_name(), self.day, self.month_name(), self.year, self.hour, self.minute, self.second,
-            minutes / 60, minutes % 60, self.zone
+            self.weekday_name(),
+            self.day,
+            self.month_name(),
+            self.year,
+            self.hour,
+            self.minute,
+            self.second,
+            minutes / 60,
+            minutes % 60,
+            self.zone
         )
     }
     /// ctime(3) without its line feed: `Sun Nov 22 04:08:49 2026` (day blank padded).
@@ -53,7 +62,13 @@ impl LocalTime {
     pub fn ctime(&self) -> String {
         format!(
             "{} {} {:2} {:02}:{:02}:{:02} {}",
-            self.weekday_name(), self.month_name(), self.day, self.hour, self.minute, self.second, self.year
+            self.weekday_name(),
+            self.month_name(),
+            self.day,
+            self.hour,
+            self.minute,
+            self.second,
+            self.year
         )
     }
     /// The time stamp of a log line: `Nov 22 04:08:49` (day blank padded).

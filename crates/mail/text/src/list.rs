@@ -73,7 +73,10 @@ mod tests {
 
     #[test]
     fn groups_stay_together() {
-        assert_eq!(words_with_groups("a, {b c, {d}} inline:{x=y, z=1},e"), ["a", "{b c, {d}}", "inline:{x=y, z=1}", "e"]);
+        assert_eq!(
+            words_with_groups("a, {b c, {d}} inline:{x=y, z=1},e"),
+            ["a", "{b c, {d}}", "inline:{x=y, z=1}", "e"]
+        );
         assert_eq!(words(" a,b  c ").collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(braced("{ a {b} }"), Ok("a {b}"));
         assert!(braced("{a} b").is_err());
