@@ -2,6 +2,8 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod date;
+pub mod expand;
 pub mod list;
+pub mod logical;
 pub mod printable;
 pub mod xtext;
