@@ -9,5 +9,7 @@ mod access;
 mod cleanup;
 mod commands;
 mod delivery;
+mod endurance;
 mod relay;
 mod smtpd;
+mod system;

@@ -3,6 +3,7 @@
 use crate::wait::DEADLINE;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// One SMTP connection; every method waits at most [`DEADLINE`].
 pub struct Client {
@@ -16,6 +17,14 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE)).expect("read timeout");
         stream.set_nodelay(true).expect("nodelay");
         Self { stream: BufReader::new(stream) }
+    }
+
+    /// Connects with another limit for each read; `None` when refused.
+    pub fn try_connect(to: SocketAddr, limit: Duration) -> Option<Self> {
+        let stream = TcpStream::connect(to).ok()?;
+        stream.set_read_timeout(Some(limit)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends bytes as they are. A connection that the server has closed is no error here: the next read shows it.

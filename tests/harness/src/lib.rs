@@ -32,7 +32,7 @@ pub use client::Client;
 pub use dns::DnsServer;
 pub use golden::{Change, golden, talk};
 pub use mailbox::{maildir, mbox};
-pub use mta::{Builder, Mta, Run};
+pub use mta::{Builder, Mta, Run, write_aged};
 pub use normal::{normal, normal_dsn, normal_log};
 pub use sink::{Received, Sink, SinkBuilder};
 pub use skip::{needs_reference, only_root, skip};

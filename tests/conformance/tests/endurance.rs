@@ -1,0 +1,311 @@
+//! Nothing acknowledged is lost: exchange of spools, crashes under load, garbage everywhere.
+
+use harness::{Builder, Mta, Received, Sink, Target, World, isolated, needs_reference, until};
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Pseudo random numbers from a fixed seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap_or(0)
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
+    }
+}
+
+/// How often each (subject, recipient) arrived; panics on a message that is not whole.
+fn arrivals(received: &[Received]) -> HashMap<(String, String), usize> {
+    let mut count = HashMap::new();
+    for message in received {
+        let subject = message.data.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or("").to_owned();
+        assert!(message.data.ends_with("\nTHE END\n"), "half a message was sent: {:?}", message.data);
+        for rcpt in &message.rcpts {
+            let address = rcpt.split(['<', '>']).nth(1).unwrap_or("").to_owned();
+            *count.entry((subject.clone(), address)).or_insert(0) += 1;
+        }
+    }
+    count
+}
+
+fn body(subject: &str) -> String {
+    format!("Subject: {subject}\n\n{}THE END\n", "some line of text\n".repeat(subject.len() * 3))
+}
+
+/// Queues `count` messages with one instance and lets another deliver them from the same spool.
+fn exchange(first: Target, second: Target, count: usize) {
+    isolated(move |world| {
+        let sink = Sink::smtp().start();
+        let main = format!("relayhost = {}\nrecipient_delimiter = +", sink.nexthop());
+        let queueing = world.mta("first").target(first).main(&main).main("defer_transports = smtp").start();
+        let mut want = Vec::new();
+        let mut client = queueing.ehlo();
+        for n in 0..count {
+            let subject = format!("message {n}");
+            let rcpts: Vec<String> = (0..1 + n % 3).map(|k| format!("r{k}+{n}@x{}.example", k + n % 7)).collect();
+            if n % 50 == 17 {
+                let args: Vec<&str> = ["-f", "s@example.org", "-i", "-N", "failure"].into_iter().chain(rcpts.iter().map(String::as_str)).collect();
+                assert_eq!(queueing.run_with("sendmail", &args, &body(&subject)).code, 0);
+            } else {
+                let list: Vec<&str> = rcpts.iter().map(String::as_str).collect();
+                let reply = client.transaction("s@example.org", &list, &body(&subject));
+                assert!(reply.starts_with("250 "), "{reply}");
+            }
+            want.extend(rcpts.into_iter().map(|rcpt| (subject.clone(), rcpt)));
+        }
+        drop(client);
+        until("all messages to be picked up", || queueing.queue("maildrop").is_empty().then_some(()));
+        queueing.stop();
+        let mut files: Vec<String> = ["maildrop", "incoming", "active", "deferred", "hold"].iter().flat_map(|queue| queueing.queue(queue).into_iter().map(move |id| format!("{queue}/{id}"))).collect();
+        files.sort();
+        assert_eq!(files.len(), count, "{files:?}");
+        let delivering = world.mta("second").target(second).spool_of(&queueing).main(&main).start();
+        delivering.wait_empty();
+        let got = arrivals(&sink.received());
+        for key in &want {
+            assert_eq!(got.get(key), Some(&1), "{key:?}");
+        }
+        assert_eq!(got.len(), want.len());
+        assert_eq!(delivering.queued(), 0);
+        for log in ["defer", "bounce", "trace", "corrupt"] {
+            assert!(delivering.queue(log).is_empty(), "{log}: {:?}", delivering.queue(log));
+        }
+    });
+}
+
+const MANY: usize = 1000;
+
+#[test]
+fn messages_queued_by_the_reference_are_delivered_by_the_target() {
+    if !needs_reference("to queue messages") {
+        exchange(Target::Theirs, Target::current(), MANY);
+    }
+}
+
+#[test]
+fn messages_queued_by_the_target_are_delivered_by_the_reference() {
+    if !needs_reference("to deliver messages") && Target::current() != Target::Theirs {
+        exchange(Target::current(), Target::Theirs, MANY);
+    }
+}
+
+/// What a crash test may do to the running system.
+#[derive(Clone, Copy)]
+enum Blow {
+    Daemon(&'static str),
+    All,
+}
+
+/// Kills things at random instants while clients submit; afterwards everything acknowledged must have arrived.
+fn crash(seed: u64, blows: usize) {
+    isolated(move |world| {
+        let sink = Sink::smtp().start();
+        let mta = world.mta("mail").main(&format!("relayhost = {}\nservice_throttle_time = 1s\nipc_timeout = 10s", sink.nexthop())).start();
+        let acknowledged = Mutex::new(Vec::new());
+        let (stop, held) = (AtomicBool::new(false), Mutex::new(()));
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let (mta, acknowledged, stop) = (&mta, &acknowledged, &stop);
+                scope.spawn(move || submit_until(mta, writer, stop, acknowledged));
+            }
+            let mut random = Random(seed);
+            let targets = ["smtpd", "cleanup", "qmgr", "smtp", "trivial-rewrite", "bounce", "pickup", "anvil", "postlogd"];
+            for _ in 0..blows {
+                std::thread::sleep(std::time::Duration::from_millis(50 + random.next() % 150));
+                let blow = if random.below(4) == 0 { Blow::All } else { Blow::Daemon(targets[random.below(targets.len())]) };
+                strike(&mta, blow, &held);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        mta.kill_all();
+        mta.start();
+        mta.wait_empty();
+        let got = arrivals(&sink.received());
+        let acknowledged = acknowledged.into_inner().unwrap();
+        assert!(!acknowledged.is_empty(), "no message was acknowledged at all");
+        for key in &acknowledged {
+            assert!(got.contains_key(key), "lost: {key:?} of {} acknowledged, {} arrived", acknowledged.len(), got.len());
+        }
+        let twice = got.values().filter(|count| **count > 1).count();
+        assert!(twice <= blows * 25, "{twice} duplicates after {blows} blows");
+        assert!(mta.queue("corrupt").is_empty(), "{:?}", mta.queue("corrupt"));
+    });
+}
+
+fn strike(mta: &Mta, blow: Blow, held: &Mutex<()>) {
+    let _held = held.lock().unwrap();
+    match blow {
+        Blow::Daemon(name) => {
+            mta.kill(name);
+        }
+        Blow::All => {
+            mta.kill_all();
+            mta.start();
+        }
+    }
+}
+
+/// Submits until told to stop; a session that dies is begun anew. Records what was acknowledged.
+fn submit_until(mta: &Mta, writer: usize, stop: &AtomicBool, acknowledged: &Mutex<Vec<(String, String)>>) {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(stream) = std::net::TcpStream::connect(mta.address()) else {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            continue;
+        };
+        drop(stream);
+        let Some(mut client) = harness::Client::try_connect(mta.address(), std::time::Duration::from_secs(5)) else { continue };
+        if !client.banner().starts_with("220") || !client.cmd("EHLO c").starts_with("250") {
+            continue;
+        }
+        while !stop.load(Ordering::Relaxed) {
+            n += 1;
+            let subject = format!("writer {writer} message {n}");
+            let rcpt = format!("w{writer}n{n}@x.example");
+            let steps = ["MAIL FROM:<s@example.org>".to_owned(), format!("RCPT TO:<{rcpt}>"), "DATA".to_owned()];
+            if !steps.iter().all(|step| matches!(client.cmd(step).bytes().next(), Some(b'2' | b'3'))) {
+                break;
+            }
+            if !client.content(&body(&subject)).starts_with("250 2.0.0 Ok: queued") {
+                break;
+            }
+            acknowledged.lock().unwrap().push((subject, rcpt));
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_crashes() {
+    crash(0x9E37_79B9_7F4A_7C15, 15);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_other_crashes() {
+    crash(0xD1B5_4A32_D192_ED03, 15);
+}
+
+fn plain(world: &World) -> Builder {
+    world.mta("mail").main("local_recipient_maps =\nlocal_transport = discard\ndefault_transport = discard\nservice_throttle_time = 1s\nipc_timeout = 5s\nsmtpd_timeout = 5s")
+}
+
+fn still_works(mta: &Mta) {
+    let id = mta.send("a@example.org", &["b@example.com"], "Subject: x\n\nbody\n");
+    mta.wait_removed(&id);
+    let run = mta.run_with("sendmail", &["b@example.com"], "x\n");
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    until("the maildrop to empty", || mta.queue("maildrop").is_empty().then_some(()));
+    assert_eq!(mta.run("mailq", &[]).code, 0);
+}
+
+#[test]
+fn garbage_at_every_socket_does_no_harm() {
+    isolated(|world| {
+        let mta = plain(world).start();
+        still_works(&mta);
+        let mut random = Random(0x1234_5678_9ABC_DEF1);
+        for dir in ["public", "private"] {
+            for entry in std::fs::read_dir(mta.spool().join(dir)).unwrap().flatten() {
+                let path = entry.path();
+                let name = entry.file_name().into_string().unwrap();
+                if name == "postlog" {
+                    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+                    let _ = socket.send_to(&random.bytes(200), &path);
+                    continue;
+                }
+                for size in [1, 40, 3000, 70_000] {
+                    let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&path) else { continue };
+                    stream.set_write_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+                    let _ = stream.write_all(&random.bytes(size));
+                    let _ = stream.shutdown(std::net::Shutdown::Write);
+                }
+            }
+        }
+        for _ in 0..5 {
+            let mut client = mta.smtp();
+            client.raw(random.bytes(5000));
+        }
+        still_works(&mta);
+        for line in mta.lines(&["killed by signal"]) {
+            panic!("a daemon died: {line}");
+        }
+        assert!(mta.lines(&["panic: "]).is_empty(), "{:?}", mta.lines(&["panic: "]));
+    });
+}
+
+#[test]
+fn garbage_in_the_queue_goes_to_corrupt() {
+    isolated(|world| {
+        let mta = plain(world).start();
+        let mut random = Random(0xABCD_EF01_2345_6789);
+        let owner = std::fs::metadata(mta.spool().join("incoming")).unwrap();
+        for n in 0..8 {
+            let path = mta.spool().join("incoming").join(format!("ABCDE{n:05}"));
+            let mut bytes = random.bytes(20 + n * 100);
+            if n % 2 == 1 {
+                bytes.splice(0..0, *b"C\x5f            285             784               2              12             285               0");
+            }
+            put(&path, &bytes, &owner, 0o700);
+        }
+        mta.run("postqueue", &["-f"]);
+        until("eight corrupt files", || (mta.queue("corrupt").len() == 8).then_some(()));
+        assert!(mta.wait_count(&["warning: "], 8).len() >= 8);
+        for n in 0..4 {
+            let path = mta.spool().join("maildrop").join(format!("ABCDF{n:05}"));
+            put(&path, &random.bytes(50 + n * 200), &owner, 0o744);
+        }
+        mta.run("postkick", &["public", "pickup", "W"]);
+        until("the maildrop to empty", || mta.queue("maildrop").is_empty().then_some(()));
+        still_works(&mta);
+        assert!(mta.lines(&["killed by signal"]).is_empty());
+        assert_eq!(mta.run("mailq", &[]).out, "Mail queue is empty\n");
+    });
+}
+
+fn put(path: &std::path::Path, bytes: &[u8], owner: &std::fs::Metadata, mode: u32) {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    std::fs::write(path, bytes).unwrap();
+    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_truncated_queue_file_is_never_sent() {
+    isolated(|world| {
+        let sink = Sink::smtp().start();
+        let main = format!("relayhost = {}", sink.nexthop());
+        let mta = world.mta("mail").main(&main).main("defer_transports = smtp").start();
+        let id = mta.send("s@example.org", &["r@x.example"], &body("whole"));
+        until("deferral", || mta.queue("deferred").contains(&id).then_some(()));
+        let whole = std::fs::read(mta.queue_file(&id).unwrap()).unwrap();
+        let owner = std::fs::metadata(mta.spool().join("incoming")).unwrap();
+        mta.stop();
+        std::fs::remove_file(mta.queue_file(&id).unwrap()).unwrap();
+        let step = whole.len() / 40;
+        let cuts: Vec<usize> = (1..40).map(|n| n * step).collect();
+        for (n, cut) in cuts.iter().enumerate() {
+            put(&mta.spool().join("incoming").join(format!("ABCDE{n:05}")), &whole[..*cut], &owner, 0o700);
+        }
+        let second = world.mta("second").spool_of(&mta).main(&main).start();
+        until("the cut files to be dealt with", || (second.queue("incoming").is_empty() && second.queue("active").is_empty()).then_some(()));
+        assert!(sink.received().is_empty(), "{:?}", sink.received());
+        still_sends(&second, &sink);
+    });
+}
+
+fn still_sends(mta: &Mta, sink: &Sink) {
+    let id = mta.send("s@example.org", &["r@x.example"], &body("after"));
+    mta.wait_removed(&id);
+    assert_eq!(arrivals(&sink.received()).len(), 1);
+}
