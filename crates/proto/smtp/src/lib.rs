@@ -1,2 +1,4 @@
 //! SMTP and LMTP without IO: server session, client dialogue, replies.
 #![deny(clippy::indexing_slicing)]
+
+pub mod server;
