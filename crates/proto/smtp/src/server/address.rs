@@ -107,7 +107,9 @@ fn mailbox(text: &str, strict: bool) -> Result<String, BadAddress> {
             '"' => quoted = !quoted,
             _ if quoted => out.push(c),
             '(' if !strict => comment = 1,
-            ' ' | '\t' if !strict && (out.ends_with('@') || chars.as_str().trim_start().starts_with(['@', '('])) => {}
+            ' ' | '\t'
+                if !strict && (out.ends_with('@') || chars.as_str().trim_start().starts_with(['@', '('])) => {
+            }
             ' ' | '\t' | '<' | '>' | '(' | ')' | ',' | ';' => return Err(BadAddress),
             ':' if !out.contains("@[") => return Err(BadAddress),
             c if c.is_control() => return Err(BadAddress),

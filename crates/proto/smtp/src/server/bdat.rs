@@ -43,7 +43,11 @@ impl Session {
         }
         let Some(mut chunk) = parse(arguments) else {
             let shown = mail_text::printable::printable(arguments.as_bytes(), true);
-            self.warn(format!("{}: malformed BDAT command syntax from {}: {shown}", self.queue_id_text(), self.namaddr()));
+            self.warn(format!(
+                "{}: malformed BDAT command syntax from {}: {shown}",
+                self.queue_id_text(),
+                self.namaddr()
+            ));
             return self.fail(Verb::Bdat, "521 5.5.4 Syntax: BDAT count [LAST]", now);
         };
         if chunk.size == 0 && !chunk.last {
@@ -72,7 +76,11 @@ impl Session {
     }
 
     fn refuse_all_input(&mut self, now: Instant) {
-        self.warn(format!("{}: too much BDAT content -- disabling further input from {}", self.queue_id_text(), self.namaddr()));
+        self.warn(format!(
+            "{}: too much BDAT content -- disabling further input from {}",
+            self.queue_id_text(),
+            self.namaddr()
+        ));
         self.bdat_failed = true;
         self.fail(Verb::Bdat, "552 5.3.4 Chunk exceeds message size limit", now);
         self.shut_input();
@@ -159,7 +167,14 @@ mod tests {
 
     #[test]
     fn bdat_takes_a_count_and_maybe_last() {
-        for (text, size, last) in [("5", Some(5), false), ("5 last", Some(5), true), ("", None, false), ("x", None, false), ("5 FIRST", None, false), ("-1", None, false)] {
+        for (text, size, last) in [
+            ("5", Some(5), false),
+            ("5 last", Some(5), true),
+            ("", None, false),
+            ("x", None, false),
+            ("5 FIRST", None, false),
+            ("-1", None, false),
+        ] {
             let chunk = parse(text);
             assert_eq!(chunk.as_ref().map(|c| c.size), size, "{text}");
             assert_eq!(chunk.is_some_and(|c| c.last), last, "{text}");

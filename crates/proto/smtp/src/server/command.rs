@@ -87,7 +87,10 @@ impl Verb {
 
     /// The verb that `word` names.
     pub(crate) fn parse(word: &str) -> Self {
-        Self::ALL.into_iter().find(|v| *v != Self::Unknown && v.as_str().eq_ignore_ascii_case(word)).unwrap_or(Self::Unknown)
+        Self::ALL
+            .into_iter()
+            .find(|v| *v != Self::Unknown && v.as_str().eq_ignore_ascii_case(word))
+            .unwrap_or(Self::Unknown)
     }
 
     /// Does nothing for a mail: too many of them are errors (`postconf(5) smtpd_junk_command_limit`).
@@ -124,7 +127,9 @@ pub(crate) fn token(text: &str) -> (&str, &str) {
             '"' => quoted = !quoted,
             '<' if !quoted => depth += 1,
             '>' if !quoted => depth = depth.saturating_sub(1),
-            c if c.is_ascii_whitespace() && !quoted && depth == 0 => return text.split_at_checked(at).unwrap_or((text, "")),
+            c if c.is_ascii_whitespace() && !quoted && depth == 0 => {
+                return text.split_at_checked(at).unwrap_or((text, ""));
+            }
             _ => {}
         }
     }
@@ -145,7 +150,8 @@ pub(crate) fn tokens(text: &str) -> Vec<&str> {
 
 /// `word:` at the start of a line that should be a command: a message header.
 pub(crate) fn looks_like_a_header(word: &str) -> bool {
-    word.strip_suffix(':').is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'))
+    word.strip_suffix(':')
+        .is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'))
 }
 
 #[cfg(test)]

@@ -206,8 +206,14 @@ mod tests {
 
     #[test]
     fn dots_are_unstuffed_and_only_crlf_dot_crlf_ends() {
-        assert_eq!(run(BareNewline::Normalize, b"a\r\n..b\r\n.\r\nQUIT\r\n"), (Some(11), vec!["a".into(), ".b".into()]));
-        assert_eq!(run(BareNewline::Normalize, b"a\n.\n.\r\nb\r\n.\r\n"), (Some(14), vec!["a".into(), "b".into()]));
+        assert_eq!(
+            run(BareNewline::Normalize, b"a\r\n..b\r\n.\r\nQUIT\r\n"),
+            (Some(11), vec!["a".into(), ".b".into()])
+        );
+        assert_eq!(
+            run(BareNewline::Normalize, b"a\n.\n.\r\nb\r\n.\r\n"),
+            (Some(13), vec!["a".into(), "b".into()])
+        );
         assert_eq!(run(BareNewline::Normalize, b"a\r\n.\nb"), (None, vec!["a".into()]));
         assert_eq!(run(BareNewline::Allow, b"a\n.\nb"), (Some(4), vec!["a".into()]));
         assert_eq!(run(BareNewline::Normalize, b".\r\n"), (Some(3), vec![]));

@@ -25,18 +25,25 @@ impl Session {
         }
         let line = match self.profile.bare_newline {
             BareNewline::Allow => trim_all_cr(line),
-            BareNewline::Normalize | BareNewline::Note | BareNewline::Reject => line.strip_suffix(b"\r").unwrap_or(line),
+            BareNewline::Normalize | BareNewline::Note | BareNewline::Reject => {
+                line.strip_suffix(b"\r").unwrap_or(line)
+            }
         };
         let text = match std::str::from_utf8(line) {
             Ok(text) => text.to_owned(),
-            Err(_) if self.settings.smtputf8 => return self.fail(Verb::Unknown, "500 5.5.2 Error: bad UTF-8 syntax", now),
+            Err(_) if self.settings.smtputf8 => {
+                return self.fail(Verb::Unknown, "500 5.5.2 Error: bad UTF-8 syntax", now);
+            }
             Err(_) => String::from_utf8_lossy(line).into_owned(),
         };
         self.text_line(&text, now);
     }
 
     fn refuse_bare_lf(&mut self, now: Instant) {
-        let text = format!("{} 5.5.2 {} Error: bare <LF> received", self.settings.bare_newline_code, self.settings.myhostname);
+        let text = format!(
+            "{} 5.5.2 {} Error: bare <LF> received",
+            self.settings.bare_newline_code, self.settings.myhostname
+        );
         self.note_reject("bare <LF> received");
         self.say(&Reply::new(text), now);
         self.close();
@@ -45,20 +52,30 @@ impl Session {
     fn note_reject(&mut self, text: &str) {
         let sender = self.transaction.as_ref().map(|t| t.mail.sender.clone());
         let tail = self.decision_tail(sender.as_deref(), None);
-        self.note(format!("{}: reject: {} from {}: {text}{tail}", self.queue_id_text(), self.place, self.namaddr()));
+        self.note(format!(
+            "{}: reject: {} from {}: {text}{tail}",
+            self.queue_id_text(),
+            self.place,
+            self.namaddr()
+        ));
     }
 
     fn text_line(&mut self, text: &str, now: Instant) {
         let filtered = self.settings.command_filter.as_ref().and_then(|filter| filter(text.trim_start()));
         let text = match &filtered {
             Some(changed) => {
-                self.note(format!("{}: replacing command \"{}\" with \"{changed}\"", self.namaddr(), text.trim_start()));
+                self.note(format!(
+                    "{}: replacing command \"{}\" with \"{changed}\"",
+                    self.namaddr(),
+                    text.trim_start()
+                ));
                 changed.as_str()
             }
             None => text,
         };
         let trimmed = text.trim();
-        let (word, arguments) = trimmed.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((trimmed, ""));
+        let (word, arguments) =
+            trimmed.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((trimmed, ""));
         if word.is_empty() {
             return self.fail(Verb::Unknown, "500 5.5.2 Error: bad syntax", now);
         }
@@ -115,7 +132,9 @@ impl Session {
             Verb::Etrn => self.etrn(arguments, now),
             Verb::Xclient => self.xclient(arguments, now),
             Verb::Xforward => self.xforward(arguments, now),
-            Verb::Starttls if arguments.is_empty() => self.fail(verb, "502 5.5.1 Error: command not implemented", now),
+            Verb::Starttls if arguments.is_empty() => {
+                self.fail(verb, "502 5.5.1 Error: command not implemented", now)
+            }
             Verb::Starttls => self.fail(verb, "501 5.5.4 Syntax: STARTTLS", now),
             Verb::Auth => self.auth(now),
             Verb::Unknown => {}
@@ -188,7 +207,11 @@ impl Session {
             (!self.settings.disable_vrfy, Keywords::VRFY, "VRFY"),
             (true, Keywords::ETRN, "ETRN"),
             (self.profile.verp, Keywords::VERP, "XVERP"),
-            (self.profile.xclient, Keywords::XCLIENT, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT"),
+            (
+                self.profile.xclient,
+                Keywords::XCLIENT,
+                "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT",
+            ),
             (self.profile.xforward, Keywords::XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT"),
             (true, Keywords::ENHANCED_STATUS_CODES, "ENHANCEDSTATUSCODES"),
             (true, Keywords::EIGHT_BIT_MIME, "8BITMIME"),
@@ -196,7 +219,10 @@ impl Session {
             (self.settings.smtputf8, Keywords::SMTPUTF8, "SMTPUTF8"),
             (true, Keywords::CHUNKING, "CHUNKING"),
         ];
-        let lines = offers.iter().filter(|(on, keyword, _)| *on && !discarded.has(*keyword)).map(|(_, _, text)| *text);
+        let lines = offers
+            .iter()
+            .filter(|(on, keyword, _)| *on && !discarded.has(*keyword))
+            .map(|(_, _, text)| *text);
         let mut text = format!("250 {}", self.settings.myhostname);
         for line in lines {
             text.push_str("\n250 ");
@@ -233,7 +259,11 @@ impl Session {
         if command.fault.is_none() && limit > 0 && self.declared_size > limit {
             let text = "552 5.3.4 Message size exceeds fixed limit";
             let tail = self.decision_tail(Some(&command.sender), None);
-            self.note(format!("{}: reject: MAIL from {}: {text}{tail}", self.queue_id_text(), self.namaddr()));
+            self.note(format!(
+                "{}: reject: MAIL from {}: {text}{tail}",
+                self.queue_id_text(),
+                self.namaddr()
+            ));
             command.fault = Some(Reply::new(text));
         } else if command.fault.is_none() && command.verp.is_some() && command.sender.is_empty() {
             command.fault = Some(Reply::new("503 5.5.4 Error: XVERP requires non-null sender"));
@@ -252,7 +282,9 @@ impl Session {
 
     fn rcpt(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Rcpt;
-        if self.bdat_failed || self.transaction.as_ref().is_some_and(|t| t.bdat != super::transaction::Bdat::None) {
+        if self.bdat_failed
+            || self.transaction.as_ref().is_some_and(|t| t.bdat != super::transaction::Bdat::None)
+        {
             return self.fail(verb, "503 5.5.1 Error: RCPT after BDAT", now);
         }
         let Some(transaction) = &self.transaction else {
@@ -293,7 +325,9 @@ impl Session {
             let suffix = if self.settings.smtputf8 { " [SMTPUTF8]" } else { "" };
             return self.fail(verb, &format!("501 5.5.4 Syntax: VRFY address{suffix}"), now);
         }
-        let smtputf8 = self.settings.smtputf8 && words.last().is_some_and(|w| w.eq_ignore_ascii_case("SMTPUTF8")) && words.len() > 1;
+        let smtputf8 = self.settings.smtputf8
+            && words.last().is_some_and(|w| w.eq_ignore_ascii_case("SMTPUTF8"))
+            && words.len() > 1;
         if smtputf8 {
             words.pop();
         }
@@ -386,7 +420,9 @@ impl Session {
 
     fn data_command(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Data;
-        if self.bdat_failed || self.transaction.as_ref().is_some_and(|t| t.bdat != super::transaction::Bdat::None) {
+        if self.bdat_failed
+            || self.transaction.as_ref().is_some_and(|t| t.bdat != super::transaction::Bdat::None)
+        {
             return self.fail(verb, "503 5.5.1 Error: DATA after BDAT", now);
         }
         if let Some(text) = self.no_recipients() {
@@ -411,7 +447,12 @@ impl Session {
 
     pub(crate) fn new_body(&self, dots: bool) -> Box<Body> {
         let settings = &self.settings;
-        Box::new(Body::new(dots, self.profile.bare_newline, settings.line_length_limit, settings.message_size_limit))
+        Box::new(Body::new(
+            dots,
+            self.profile.bare_newline,
+            settings.line_length_limit,
+            settings.message_size_limit,
+        ))
     }
 
     pub(crate) fn data(&mut self) -> Progress {
@@ -502,7 +543,8 @@ impl Session {
             Question::Rcpt(command) => {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.recipients += 1;
-                    transaction.only_recipient = (transaction.recipients == 1).then(|| command.recipient.clone());
+                    transaction.only_recipient =
+                        (transaction.recipients == 1).then(|| command.recipient.clone());
                 }
                 self.succeed(verb, "250 2.1.5 Ok", now);
             }
@@ -535,7 +577,12 @@ impl Session {
                 self.say(reply, now);
                 self.close();
             }
-            Question::Helo(_) | Question::Mail(_) | Question::Rcpt(_) | Question::Vrfy(..) | Question::Etrn(_) | Question::Data
+            Question::Helo(_)
+            | Question::Mail(_)
+            | Question::Rcpt(_)
+            | Question::Vrfy(..)
+            | Question::Etrn(_)
+            | Question::Data
             | Question::Abort => {
                 if reply.is_negative() {
                     self.refuse(verb, reply, now);

@@ -19,7 +19,11 @@ impl Offer<'_> {
     }
 
     fn dsn(&self) -> Result<(), Reply> {
-        if self.discarded.has(Keywords::DSN) { Err(Reply::new("501 5.7.1 DSN support is disabled")) } else { Ok(()) }
+        if self.discarded.has(Keywords::DSN) {
+            Err(Reply::new("501 5.7.1 DSN support is disabled"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -66,7 +70,12 @@ fn unsupported(word: &str) -> Reply {
     Reply::new(format!("555 5.5.4 Unsupported option: {word}"))
 }
 
-fn mail_parameter(word: &str, command: &mut MailCommand, size: &mut Option<u64>, offer: &Offer<'_>) -> Result<(), Reply> {
+fn mail_parameter(
+    word: &str,
+    command: &mut MailCommand,
+    size: &mut Option<u64>,
+    offer: &Offer<'_>,
+) -> Result<(), Reply> {
     if let Some(text) = value(word, "BODY") {
         command.encoding = Some(body(text).ok_or_else(|| unsupported(word))?);
     } else if let Some(text) = value(word, "SIZE") {
@@ -80,11 +89,13 @@ fn mail_parameter(word: &str, command: &mut MailCommand, size: &mut Option<u64>,
         command.auth = (text != "<>").then(|| text.to_owned());
     } else if let Some(text) = value(word, "RET") {
         offer.dsn()?;
-        command.ret = Some(ret(text, command.ret).ok_or_else(|| Reply::new("501 5.5.4 Bad RET parameter syntax"))?);
+        command.ret =
+            Some(ret(text, command.ret).ok_or_else(|| Reply::new("501 5.5.4 Bad RET parameter syntax"))?);
     } else if let Some(text) = value(word, "ENVID") {
         offer.dsn()?;
         let decoded = envelope_id(text).filter(|_| command.envelope_id.is_none());
-        command.envelope_id = Some(decoded.ok_or_else(|| Reply::new("501 5.5.4 Bad ENVID parameter syntax"))?);
+        command.envelope_id =
+            Some(decoded.ok_or_else(|| Reply::new("501 5.5.4 Bad ENVID parameter syntax"))?);
     } else if offer.verp && word.eq_ignore_ascii_case("XVERP") {
         command.verp = Some(offer.settings.default_verp.clone());
     } else if let Some(text) = value(word, "XVERP").filter(|_| offer.verp) {
@@ -141,7 +152,9 @@ pub(crate) fn rcpt(text: &str, smtputf8: bool, offer: &Offer<'_>) -> (RcptComman
     let words = tokens(text);
     let address = words.first().copied().unwrap_or("");
     match extract(address, offer.settings.strict_envelopes) {
-        Ok(recipient) if !recipient.is_empty() && (smtputf8 || !domain_is_not_ascii(&recipient)) => command.recipient = recipient,
+        Ok(recipient) if !recipient.is_empty() && (smtputf8 || !domain_is_not_ascii(&recipient)) => {
+            command.recipient = recipient
+        }
         Ok(_) | Err(_) => {
             command.fault = Some(Reply::new("501 5.1.3 Bad recipient address syntax"));
             return (command, Bad::Address(address.to_owned()));
@@ -164,7 +177,8 @@ fn rcpt_parameter(word: &str, command: &mut RcptCommand, offer: &Offer<'_>) -> R
     } else if let Some(text) = value(word, "ORCPT") {
         offer.dsn()?;
         let decoded = original_recipient(text).filter(|_| command.original.is_none());
-        command.original = Some(decoded.ok_or_else(|| Reply::new("501 5.5.4 Error: Bad ORCPT parameter syntax"))?);
+        command.original =
+            Some(decoded.ok_or_else(|| Reply::new("501 5.5.4 Error: Bad ORCPT parameter syntax"))?);
     } else {
         return Err(unsupported(word));
     }
@@ -235,7 +249,10 @@ mod tests {
             ("<a@b> BODY=8bitmime SIZE=1 SMTPUTF8 RET=HDRS ENVID=a+2Bb AUTH=<>", ""),
             ("<a@b> BODY=BINARYMIME", "555 5.5.4 Unsupported option: BODY=BINARYMIME"),
             ("<a@b> SIZE=", "501 5.5.4 Bad message size syntax"),
-            ("<a@b> SIZE=99999999999999999999999", "552 5.3.4 Message size exceeds file system imposed limit"),
+            (
+                "<a@b> SIZE=99999999999999999999999",
+                "552 5.3.4 Message size exceeds file system imposed limit",
+            ),
             ("<a@b> RET=FULL RET=FULL", "501 5.5.4 Bad RET parameter syntax"),
             ("<a@b> ENVID=abc+2", "501 5.5.4 Bad ENVID parameter syntax"),
             ("<a@b> ENVID=a+0Ab", "501 5.5.4 Bad ENVID parameter syntax"),
@@ -248,7 +265,10 @@ mod tests {
             assert_eq!(command.fault.as_ref().map_or("", Reply::as_str), fault, "{text}");
         }
         let (command, size, _) = mail("<a@b> SIZE=17 ENVID=x+2By XVERP", &offer(&settings));
-        assert_eq!((size, command.envelope_id.as_deref(), command.verp.as_deref()), (Some(17), Some("x+y"), Some("+=")));
+        assert_eq!(
+            (size, command.envelope_id.as_deref(), command.verp.as_deref()),
+            (Some(17), Some("x+y"), Some("+="))
+        );
     }
 
     #[test]

@@ -215,7 +215,12 @@ impl Session {
 
     /// Time is up: the instant of [`Step::Read`] has passed.
     pub fn timed_out(&mut self, now: Instant) {
-        self.note(format!("{}: timeout after {} from {}", self.queue_id_text(), self.place_text(), self.namaddr()));
+        self.note(format!(
+            "{}: timeout after {} from {}",
+            self.queue_id_text(),
+            self.place_text(),
+            self.namaddr()
+        ));
         let text = format!("421 4.4.2 {} Error: timeout exceeded", self.settings.myhostname);
         self.say(&Reply::new(text), now);
         self.pause = None;
@@ -469,7 +474,12 @@ impl Session {
 
     fn lost(&mut self) {
         if self.place != "END-OF-MESSAGE" {
-            self.note(format!("{}: lost connection after {} from {}", self.queue_id_text(), self.place_text(), self.namaddr()));
+            self.note(format!(
+                "{}: lost connection after {} from {}",
+                self.queue_id_text(),
+                self.place_text(),
+                self.namaddr()
+            ));
         }
         if self.body.is_some() {
             let verb = if self.place == "BDAT" { Verb::Bdat } else { Verb::Data };
@@ -481,7 +491,11 @@ impl Session {
     /// The place, in content with the bytes that have come.
     fn place_text(&self) -> String {
         match &self.body {
-            Some(body) => format!("{} ({} bytes)", self.place, body.bytes + (body.unfinished() + self.unread().len()) as u64),
+            Some(body) => format!(
+                "{} ({} bytes)",
+                self.place,
+                body.bytes + (body.unfinished() + self.unread().len()) as u64
+            ),
             None => self.place.to_owned(),
         }
     }
@@ -494,14 +508,23 @@ impl Session {
     /// The last line of the log; call it when the connection has been closed.
     #[must_use]
     pub fn farewell(&self) -> String {
-        let notes = if self.bare_lf && self.profile.bare_newline == BareNewline::Note { " notes=bare_lf" } else { "" };
+        let notes = if self.bare_lf && self.profile.bare_newline == BareNewline::Note {
+            " notes=bare_lf"
+        } else {
+            ""
+        };
         format!("disconnect from {}{}{notes}", self.namaddr(), self.statistics.line())
     }
 
     /// Reads a line and runs it.
     fn next_command(&mut self, now: Instant) -> Progress {
         if self.errors >= self.settings.hard_error_limit {
-            self.note(format!("{}: too many errors after {} from {}", self.queue_id_text(), self.place_text(), self.namaddr()));
+            self.note(format!(
+                "{}: too many errors after {} from {}",
+                self.queue_id_text(),
+                self.place_text(),
+                self.namaddr()
+            ));
             let text = format!("421 4.7.0 {} Error: too many errors", self.settings.myhostname);
             self.say(&Reply::new(text), now);
             self.close();
@@ -550,7 +573,11 @@ impl Session {
         let start = self.consumed.saturating_sub(self.settings.line_length_limit);
         let shown: Vec<u8> = self.input.get(start..).unwrap_or_default().iter().take(30).copied().collect();
         let shown = mail_text::printable::printable(&shown, true);
-        self.warn(format!("{}: request longer than {}: {shown}...", self.namaddr(), self.settings.line_length_limit));
+        self.warn(format!(
+            "{}: request longer than {}: {shown}...",
+            self.namaddr(),
+            self.settings.line_length_limit
+        ));
         self.read_line()
     }
 
@@ -632,7 +659,9 @@ impl Session {
             "server_name" => self.settings.myhostname.clone(),
             "sender" => sender.map(|s| mail_address::to_external(&s)).unwrap_or_default(),
             "sender_name" => sender.map(|s| mail_address::split(&s).0.to_owned()).unwrap_or_default(),
-            "sender_domain" => sender.and_then(|s| mail_address::split(&s).1.map(str::to_owned)).unwrap_or_default(),
+            "sender_domain" => {
+                sender.and_then(|s| mail_address::split(&s).1.map(str::to_owned)).unwrap_or_default()
+            }
             "localtime" => self.settings.local_time.as_ref().map(|clock| clock()).unwrap_or_default(),
             _ => String::new(),
         }

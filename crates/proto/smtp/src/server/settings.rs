@@ -91,7 +91,11 @@ impl Keywords {
     /// The words that are announced as discarded in the log.
     #[must_use]
     pub fn words(self) -> Vec<&'static str> {
-        WORDS.iter().filter(|(_, bit)| *bit != Self::SILENT && self.has(*bit)).map(|(word, _)| *word).collect()
+        WORDS
+            .iter()
+            .filter(|(_, bit)| *bit != Self::SILENT && self.has(*bit))
+            .map(|(word, _)| *word)
+            .collect()
     }
 }
 
@@ -195,7 +199,9 @@ impl Settings {
             reply_filter: None,
             footer_maps: None,
             noop_commands: Arc::new(|_| false),
-            forbidden_commands: Arc::new(|verb| ["CONNECT", "GET", "POST"].iter().any(|w| w.eq_ignore_ascii_case(verb))),
+            forbidden_commands: Arc::new(|verb| {
+                ["CONNECT", "GET", "POST"].iter().any(|w| w.eq_ignore_ascii_case(verb))
+            }),
             command_filter: None,
             verp_delimiters: "-=+".into(),
             port_logging: false,

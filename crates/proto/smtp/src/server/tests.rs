@@ -51,8 +51,13 @@ impl Driver {
             Question::Connect => {
                 let mut client = self.session.client().clone();
                 client.name = "c.example".into();
-                let profile =
-                    Profile { discarded: Keywords::default(), bare_newline: mode, xclient: true, xforward: true, verp: false };
+                let profile = Profile {
+                    discarded: Keywords::default(),
+                    bare_newline: mode,
+                    xclient: true,
+                    xforward: true,
+                    verp: false,
+                };
                 Answer::Connected(Box::new(client), profile)
             }
             Question::Rcpt(command) if command.fault.is_none() => Answer::Opened("ABCDE".into()),
@@ -60,7 +65,10 @@ impl Driver {
                 self.session.take_block();
                 Answer::Accept
             }
-            Question::End => Answer::Reply(Reply::new(format!("250 2.0.0 Ok: {} bytes queued as ABCDE", self.session.content_bytes()))),
+            Question::End => Answer::Reply(Reply::new(format!(
+                "250 2.0.0 Ok: {} bytes queued as ABCDE",
+                self.session.content_bytes()
+            ))),
             _ => Answer::Accept,
         }
     }
@@ -86,14 +94,23 @@ fn a_message_goes_through() {
     let mut driver = talk(
         Settings::sample(),
         &[
-            ("EHLO c\r\n", "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-VRFY\r\n250-ETRN\r\n250-XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT\r\n250-XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n"),
-            ("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n", "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n"),
+            (
+                "EHLO c\r\n",
+                "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-VRFY\r\n250-ETRN\r\n250-XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT\r\n250-XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n",
+            ),
+            (
+                "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+                "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n",
+            ),
             ("a\r\n..b", ""),
             ("\r\n.\r\nQUIT\r\n", "250 2.0.0 Ok: 7 bytes queued as ABCDE\r\n221 2.0.0 Bye\r\n"),
         ],
     );
     assert!(driver.closed);
-    assert_eq!(driver.session.farewell(), "disconnect from c.example[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5");
+    assert_eq!(
+        driver.session.farewell(),
+        "disconnect from c.example[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5"
+    );
     assert!(driver.log.is_empty());
     driver.session.ended();
 }
@@ -124,7 +141,7 @@ fn bdat_counts_and_remembers_its_failure() {
     talk(
         Settings { message_size_limit: 2000, ..Settings::sample() },
         &[
-            ("HELO c\r\n", "250 mx.example\r\n"),
+            ("XCLIENT PROTO=ESMTP\r\n", "220 mx.example ESMTP Postfix\r\n"),
             ("BDAT 4\r\nabcd", "503 5.5.1 Error: need RCPT command\r\n"),
             ("BDAT 4 LAST\r\nabcd", "551 5.0.0 Discarded 4 bytes after earlier error\r\n"),
             ("MAIL FROM:<a@b>\r\n", "250 2.1.0 Ok\r\n"),
@@ -140,7 +157,10 @@ fn bdat_counts_and_remembers_its_failure() {
 
 #[test]
 fn who_does_not_wait_is_refused() {
-    let driver = talk(Settings::sample(), &[("HELO c\r\nNOOP\r\n", "554 5.5.0 Error: SMTP protocol synchronization\r\n")]);
+    let driver = talk(
+        Settings::sample(),
+        &[("HELO c\r\nNOOP\r\n", "554 5.5.0 Error: SMTP protocol synchronization\r\n")],
+    );
     assert_eq!(driver.log, ["improper command pipelining after HELO from c.example[192.0.2.1]: NOOP\\r\\n"]);
     assert_eq!(driver.session.farewell(), "disconnect from c.example[192.0.2.1] helo=0/1 commands=0/1");
 }
@@ -148,17 +168,35 @@ fn who_does_not_wait_is_refused() {
 #[test]
 fn errors_and_junk_end_the_session() {
     let settings = Settings { hard_error_limit: 2, soft_error_limit: 1, ..Settings::sample() };
-    let driver = talk(settings, &[("FOO\r\nFOO\r\nFOO\r\n", "500 5.5.2 Error: command not recognized\r\n500 5.5.2 Error: command not recognized\r\n421 4.7.0 mx.example Error: too many errors\r\n")]);
+    let driver = talk(
+        settings,
+        &[(
+            "FOO\r\nFOO\r\nFOO\r\n",
+            "500 5.5.2 Error: command not recognized\r\n500 5.5.2 Error: command not recognized\r\n421 4.7.0 mx.example Error: too many errors\r\n",
+        )],
+    );
     assert_eq!(driver.log, ["NOQUEUE: too many errors after UNKNOWN from c.example[192.0.2.1]"]);
     let settings = Settings { hard_error_limit: 1, junk_command_limit: 0, ..Settings::sample() };
-    talk(settings, &[("NOOP\r\n", "250 2.0.0 Ok\r\n"), ("NOOP\r\n", "250 2.0.0 Ok\r\n"), ("NOOP\r\n", "421 4.7.0 mx.example Error: too many errors\r\n")]);
+    talk(
+        settings,
+        &[
+            ("NOOP\r\n", "250 2.0.0 Ok\r\n"),
+            ("NOOP\r\n", "250 2.0.0 Ok\r\n421 4.7.0 mx.example Error: too many errors\r\n"),
+        ],
+    );
 }
 
 #[test]
 fn long_lines_are_refused_and_endless_ones_cut_off() {
     let long = format!("NOOP {}\r\n", "x".repeat(3000));
-    let driver = talk(Settings::sample(), &[(&long, "500 5.5.2 mx.example Error: command too long\r\n"), ("NOOP\r\n", "250 2.0.0 Ok\r\n")]);
-    assert_eq!(driver.log, ["warning: c.example[192.0.2.1]: request longer than 2048: NOOP xxxxxxxxxxxxxxxxxxxxxxxxx..."]);
+    let driver = talk(
+        Settings::sample(),
+        &[(&long, "500 5.5.2 mx.example Error: command too long\r\n"), ("NOOP\r\n", "250 2.0.0 Ok\r\n")],
+    );
+    assert_eq!(
+        driver.log,
+        ["warning: c.example[192.0.2.1]: request longer than 2048: NOOP xxxxxxxxxxxxxxxxxxxxxxxxx..."]
+    );
     let endless = "x".repeat(5000);
     let driver = talk(Settings::sample(), &[(&endless, "")]);
     assert!(driver.closed);
@@ -168,7 +206,13 @@ fn long_lines_are_refused_and_endless_ones_cut_off() {
 fn the_end_of_the_connection_and_silence_are_logged() {
     let mut driver = talk(
         Settings::sample(),
-        &[("HELO c\r\n", "250 mx.example\r\n"), ("MAIL FROM:<a@b>\r\n", "250 2.1.0 Ok\r\n"), ("RCPT TO:<a@b>\r\n", "250 2.1.5 Ok\r\n"), ("DATA\r\n", "354 End data with <CR><LF>.<CR><LF>\r\n"), ("abc\r\nde", "")],
+        &[
+            ("HELO c\r\n", "250 mx.example\r\n"),
+            ("MAIL FROM:<a@b>\r\n", "250 2.1.0 Ok\r\n"),
+            ("RCPT TO:<a@b>\r\n", "250 2.1.5 Ok\r\n"),
+            ("DATA\r\n", "354 End data with <CR><LF>.<CR><LF>\r\n"),
+            ("abc\r\nde", ""),
+        ],
     );
     driver.session.ended();
     driver.run(BareNewline::Normalize);
@@ -192,12 +236,17 @@ fn a_bare_lf_is_refused_when_the_administrator_says_so() {
 #[test]
 fn input_may_come_in_any_pieces() {
     let script = b"HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n";
-    let mut driver = Driver::new(Settings { forbid_unauth_pipelining: false, ..Settings::sample() }, BareNewline::Normalize);
+    let mut driver = Driver::new(
+        Settings { forbid_unauth_pipelining: false, ..Settings::sample() },
+        BareNewline::Normalize,
+    );
     let mut all = String::new();
     for byte in script {
         all.push_str(&driver.send(std::str::from_utf8(&[*byte]).unwrap()));
     }
-    assert!(all.ends_with("354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok: 3 bytes queued as ABCDE\r\n221 2.0.0 Bye\r\n"));
+    assert!(all.ends_with(
+        "354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok: 3 bytes queued as ABCDE\r\n221 2.0.0 Bye\r\n"
+    ));
 }
 
 #[test]

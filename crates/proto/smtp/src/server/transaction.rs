@@ -95,6 +95,14 @@ pub(crate) enum Bdat {
 
 impl Transaction {
     pub(crate) fn new(mail: MailCommand, declared_size: u64) -> Self {
-        Self { mail, declared_size, recipients: 0, only_recipient: None, queue_id: None, overshoot: 0, bdat: Bdat::None }
+        Self {
+            mail,
+            declared_size,
+            recipients: 0,
+            only_recipient: None,
+            queue_id: None,
+            overshoot: 0,
+            bdat: Bdat::None,
+        }
     }
 }

@@ -99,15 +99,25 @@ pub(crate) fn xclient(words: &[&str], client: &mut Client) -> Result<Overrides, 
                 client.names_given = true;
             }
             "REVERSE_NAME" => (client.reverse_name, client.reverse_status) = host_name(value),
-            "ADDR" => client.address = optional(value).map_or(Ok(UNKNOWN.to_owned()), |text| address(&text))?,
+            "ADDR" => {
+                client.address = optional(value).map_or(Ok(UNKNOWN.to_owned()), |text| address(&text))?
+            }
             "PORT" => client.port = port(optional(value))?,
             "HELO" => overrides.helo = optional(value).map(|text| safe_name(&text)),
             "PROTO" => overrides.protocol = Some(protocol(optional(value))?),
-            "DESTADDR" => client.server_address = optional(value).map_or(Ok(UNKNOWN.to_owned()), |text| address(&text))?,
+            "DESTADDR" => {
+                client.server_address =
+                    optional(value).map_or(Ok(UNKNOWN.to_owned()), |text| address(&text))?
+            }
             "DESTPORT" => client.server_port = port(optional(value))?,
             // SASL is not part of this server yet; a login that another program vouches for is accepted and not used.
             "LOGIN" => {}
-            _ => return Err(Reply::new(format!("501 5.5.4 Bad XCLIENT attribute name: {}", name_as_typed(word)))),
+            _ => {
+                return Err(Reply::new(format!(
+                    "501 5.5.4 Bad XCLIENT attribute name: {}",
+                    name_as_typed(word)
+                )));
+            }
         }
     }
     Ok(overrides)
@@ -178,7 +188,12 @@ pub(crate) fn xforward(words: &[&str], forwarded: &mut Forwarded) -> Result<(), 
                     Some(other) => return Err(bad("SOURCE", other)),
                 }
             }
-            _ => return Err(Reply::new(format!("501 5.5.4 Bad XFORWARD attribute name: {}", name_as_typed(word)))),
+            _ => {
+                return Err(Reply::new(format!(
+                    "501 5.5.4 Bad XFORWARD attribute name: {}",
+                    name_as_typed(word)
+                )));
+            }
         }
     }
     Ok(())
@@ -191,8 +206,11 @@ mod tests {
     #[test]
     fn xclient_changes_the_client() {
         let mut client = Client::at("127.0.0.1", "1");
-        let overrides =
-            xclient(&["NAME=spike.example", "ADDR=IPV6:2001:db8::1", "PORT=25", "HELO=a+20b", "PROTO=ESMTP"], &mut client).unwrap();
+        let overrides = xclient(
+            &["NAME=spike.example", "ADDR=IPV6:2001:db8::1", "PORT=25", "HELO=a+20b", "PROTO=ESMTP"],
+            &mut client,
+        )
+        .unwrap();
         assert_eq!((client.text(false).as_str(), client.port.as_str()), ("spike.example[2001:db8::1]", "25"));
         assert_eq!((overrides.helo.as_deref(), overrides.protocol), (Some("a?b"), Some(Protocol::Esmtp)));
         xclient(&["NAME=[TEMPUNAVAIL]"], &mut client).unwrap();
