@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
-use mail_record::{Kind, Malformed, PAYLOAD_LIMIT, Parsed, Record};
+use mail_record::{Any, Kind, Malformed, Record};
 
 use crate::{Disk, Real};
 
@@ -39,7 +39,18 @@ pub struct RecordRef<'a> {
     pub data: &'a [u8],
 }
 
-/// Why reading stopped.
+/// Any record, also of a type that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyRecord<'a> {
+    /// File offset of its type byte.
+    pub offset: u64,
+    /// Its type byte.
+    pub byte: u8,
+    /// Its payload.
+    pub data: &'a [u8],
+}
+
+/// Why reading stopped. The texts are the reference's; there the path of the file precedes them.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The disk failed.
@@ -54,23 +65,28 @@ pub enum ReadError {
         offset: u64,
     },
     /// A length that is none, or over the limit.
-    #[error("bad record length at offset {offset}")]
-    Length {
-        /// Offset of the record.
-        offset: u64,
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The file ends before the length of a record.
+    #[error("unexpected EOF reading length, record type {byte}")]
+    NoLength {
+        /// The type byte.
+        byte: u8,
     },
-    /// The file ends inside a record.
-    #[error("unexpected end of file in record at offset {offset}")]
+    /// The file ends inside the payload of a record.
+    #[error("unexpected EOF in data, record type {byte} length {length}")]
     Truncated {
-        /// Offset of the record.
-        offset: u64,
+        /// The type byte.
+        byte: u8,
+        /// The length that was announced.
+        length: usize,
     },
-    /// A pointer that is no number, or too many jumps back.
-    #[error("bad pointer record at offset {offset}")]
-    Pointer {
-        /// Offset of the record.
-        offset: u64,
-    },
+    /// A pointer that is no file offset.
+    #[error("malformed pointer record value: {0}")]
+    Pointer(String),
+    /// A loop of pointers.
+    #[error("too many reverse jump records")]
+    Loop,
     /// Content is followed by something else than the extracted segment.
     #[error("bad record type: {kind} in message content")]
     Content {
@@ -86,9 +102,11 @@ impl ReadError {
         match self {
             Self::Io(_) => false,
             Self::Type { .. }
-            | Self::Length { .. }
+            | Self::Malformed(_)
+            | Self::NoLength { .. }
             | Self::Truncated { .. }
-            | Self::Pointer { .. }
+            | Self::Pointer(_)
+            | Self::Loop
             | Self::Content { .. } => true,
         }
     }
@@ -115,8 +133,12 @@ pub struct QueueFile<D: Disk = Real> {
     buffer_start: u64,
     position: u64,
     backward_jumps: u32,
+    pending_jump: Result<Option<u64>, ReadError>,
     ended: bool,
 }
+
+/// Offset, type byte, place of the payload in the buffer.
+type Place = (u64, u8, Range<usize>);
 
 impl<D: Disk> QueueFile<D> {
     /// A reader of this open file, at offset 0, following pointers silently.
@@ -132,6 +154,7 @@ impl<D: Disk> QueueFile<D> {
             buffer_start: 0,
             position: 0,
             backward_jumps: 0,
+            pending_jump: Ok(None),
             ended: false,
         }
     }
@@ -150,6 +173,7 @@ impl<D: Disk> QueueFile<D> {
     /// Goes on reading at this offset.
     pub fn seek(&mut self, offset: u64) {
         self.position = offset;
+        self.pending_jump = Ok(None);
         self.ended = false;
     }
 
@@ -166,23 +190,39 @@ impl<D: Disk> QueueFile<D> {
     /// # Errors
     /// [`ReadError`].
     pub fn next_ref(&mut self) -> Result<Option<RecordRef<'_>>, ReadError> {
+        let Some((offset, byte, payload)) = self.advance()? else { return Ok(None) };
+        let kind = Kind::from_byte(byte).ok_or(ReadError::Type { byte, offset })?;
+        Ok(Some(RecordRef { offset, kind, data: self.buffer.get(payload).unwrap_or_default() }))
+    }
+
+    /// As [`QueueFile::next_ref`], also records whose type is unknown.
+    ///
+    /// # Errors
+    /// [`ReadError`], but for its `Type`.
+    pub fn next_any(&mut self) -> Result<Option<AnyRecord<'_>>, ReadError> {
+        let Some((offset, byte, payload)) = self.advance()? else { return Ok(None) };
+        Ok(Some(AnyRecord { offset, byte, data: self.buffer.get(payload).unwrap_or_default() }))
+    }
+
+    /// The next record that is to be shown.
+    fn advance(&mut self) -> Result<Option<Place>, ReadError> {
         loop {
-            let Some((offset, kind, payload)) = self.raw_next()? else { return Ok(None) };
-            match kind {
-                Kind::Pointer => {
-                    if self.follow != Follow::Never {
-                        self.jump(offset, payload.clone())?;
-                    }
-                    if self.follow == Follow::Silently {
-                        continue;
-                    }
-                }
-                Kind::Padding if self.follow == Follow::Silently => continue,
-                Kind::End => self.ended = self.follow != Follow::Never,
-                _other => {}
+            let Some((offset, byte, payload)) = self.raw_next()? else { return Ok(None) };
+            let kind = Kind::from_byte(byte);
+            if kind == Some(Kind::End) {
+                self.ended = self.follow != Follow::Never;
             }
-            let data = self.buffer.get(payload).unwrap_or_default();
-            return Ok(Some(RecordRef { offset, kind, data }));
+            if kind == Some(Kind::Pointer) && self.follow == Follow::Silently {
+                self.jump(offset, payload)?;
+                continue;
+            }
+            if kind == Some(Kind::Padding) && self.follow == Follow::Silently {
+                continue;
+            }
+            if kind == Some(Kind::Pointer) && self.follow == Follow::Showing {
+                self.pending_jump = self.pointer_target(offset, payload.clone());
+            }
+            return Ok(Some((offset, byte, payload)));
         }
     }
 
@@ -287,26 +327,34 @@ impl<D: Disk> QueueFile<D> {
         self.disk.write(&self.file, offset, bytes)
     }
 
-    /// Follows the pointer whose payload is buffered; 0 means none.
+    /// Follows the pointer whose payload is buffered.
     fn jump(&mut self, offset: u64, payload: Range<usize>) -> Result<(), ReadError> {
-        let text = self.buffer.get(payload).unwrap_or_default();
-        let target = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let Some(target) = target else { return Err(ReadError::Pointer { offset }) };
-        if target == 0 {
-            return Ok(());
+        if let Some(target) = self.pointer_target(offset, payload)? {
+            self.position = target;
         }
-        if target <= offset {
-            self.backward_jumps += 1;
-            if self.backward_jumps > BACKWARD_JUMP_LIMIT {
-                return Err(ReadError::Pointer { offset });
-            }
-        }
-        self.position = target;
         Ok(())
     }
 
-    /// The record at the position, which moves behind it: offset, type, place of the payload in the buffer.
-    fn raw_next(&mut self) -> Result<Option<(u64, Kind, Range<usize>)>, ReadError> {
+    /// Where the pointer at `offset` leads; `None`: 0, which means nowhere.
+    fn pointer_target(&mut self, offset: u64, payload: Range<usize>) -> Result<Option<u64>, ReadError> {
+        let text = String::from_utf8_lossy(self.buffer.get(payload).unwrap_or_default());
+        let Some(target) = text.trim().parse::<u64>().ok().filter(|&target| target <= i64::MAX.unsigned_abs()) else {
+            return Err(ReadError::Pointer(text.trim().to_owned()));
+        };
+        if target != 0 && target <= offset {
+            self.backward_jumps += 1;
+            if self.backward_jumps > BACKWARD_JUMP_LIMIT {
+                return Err(ReadError::Loop);
+            }
+        }
+        Ok(Some(target).filter(|&target| target != 0))
+    }
+
+    /// The record at the position, which moves behind it.
+    fn raw_next(&mut self) -> Result<Option<Place>, ReadError> {
+        if let Some(target) = std::mem::replace(&mut self.pending_jump, Ok(None))? {
+            self.position = target;
+        }
         if self.ended {
             return Ok(None);
         }
@@ -314,24 +362,23 @@ impl<D: Disk> QueueFile<D> {
         loop {
             let start = self.buffered_from(offset);
             let bytes = self.buffer.get(start..).unwrap_or_default();
-            match mail_record::parse(bytes) {
-                Ok(Parsed::Record(kind, data, size)) => {
+            let first = bytes.first().copied();
+            match mail_record::parse_any(bytes)? {
+                Any::Record(byte, data, size) => {
                     let end = start + size;
                     let payload = end - data.len()..end;
                     self.position = offset + size as u64;
-                    return Ok(Some((offset, kind, payload)));
+                    return Ok(Some((offset, byte, payload)));
                 }
-                Ok(Parsed::Incomplete) => {
-                    let had = bytes.len();
-                    if had > PAYLOAD_LIMIT + 8 {
-                        return Err(ReadError::Length { offset });
-                    }
+                Any::Incomplete(length) => {
                     if !self.fill(offset, start)? {
-                        return if had == 0 { Ok(None) } else { Err(ReadError::Truncated { offset }) };
+                        return match (first, length) {
+                            (None, _) => Ok(None),
+                            (Some(byte), None) => Err(ReadError::NoLength { byte }),
+                            (Some(byte), Some(length)) => Err(ReadError::Truncated { byte, length }),
+                        };
                     }
                 }
-                Err(Malformed::Type(byte)) => return Err(ReadError::Type { byte, offset }),
-                Err(Malformed::Length) => return Err(ReadError::Length { offset }),
             }
         }
     }

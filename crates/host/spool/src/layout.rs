@@ -198,7 +198,7 @@ mod tests {
             assert_eq!(layout.path(directory, &id), Path::new(path), "{id}");
         }
         layout.hash_queue_names = vec!["DEFERRED".to_owned()];
-        assert_eq!(layout.depth("deferred"), 3);
+        assert_eq!(layout.depth("deferred"), 1);
         assert_eq!(layout.depth("defer"), 0);
     }
 }

@@ -18,7 +18,7 @@ mod spool;
 
 pub use disk::{Disk, Real};
 pub use draft::Draft;
-pub use file::{ContentLines, Follow, Line, QueueFile, ReadError, RecordRef};
+pub use file::{AnyRecord, ContentLines, Follow, Line, QueueFile, ReadError, RecordRef};
 pub use layout::{DeliveryLog, Layout, Queue, UnknownQueue};
 pub use log::{LogEntry, LogSettings};
 pub use scan::{Found, Scan, Walk, WalkEntry};

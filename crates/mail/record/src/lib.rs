@@ -8,7 +8,7 @@ mod message_size;
 pub use id::{BadQueueId, IdStyle, QueueId};
 pub use message_size::{MessageSize, SendOptions};
 
-/// A record payload longer than this is malformed (readers accept 4 length bytes; this bounds memory).
+/// A record payload longer than this is malformed (bounds memory; writers cut at `line_length_limit`).
 pub const PAYLOAD_LIMIT: usize = 1 << 20;
 
 /// Record types; the discriminant is the byte on disk and on sockets.
@@ -80,43 +80,43 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 30] = [
-        Self::Size,
-        Self::Time,
-        Self::FullName,
-        Self::Inspector,
-        Self::FilterOrText,
-        Self::Sender,
-        Self::Recipient,
-        Self::Done,
-        Self::Canceled,
-        Self::OriginalRecipient,
-        Self::WarnTime,
-        Self::Verp,
-        Self::Attribute,
-        Self::Killed,
-        Self::Redirect,
-        Self::Flags,
-        Self::Delay,
-        Self::MilterCount,
-        Self::Message,
-        Self::Line,
-        Self::Padding,
-        Self::Extracted,
-        Self::ReturnReceipt,
-        Self::ErrorsTo,
-        Self::Priority,
-        Self::Pointer,
-        Self::DsnRet,
-        Self::DsnEnvelopeId,
-        Self::DsnOriginalRecipient,
-        Self::DsnNotify,
-    ];
-
     /// The type of this byte, if it is one.
     #[must_use]
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        if byte == b'E' { Some(Self::End) } else { Self::ALL.into_iter().find(|k| *k as u8 == byte) }
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            b'C' => Self::Size,
+            b'T' => Self::Time,
+            b'F' => Self::FullName,
+            b'I' => Self::Inspector,
+            b'L' => Self::FilterOrText,
+            b'S' => Self::Sender,
+            b'R' => Self::Recipient,
+            b'D' => Self::Done,
+            b'/' => Self::Canceled,
+            b'O' => Self::OriginalRecipient,
+            b'W' => Self::WarnTime,
+            b'V' => Self::Verp,
+            b'A' => Self::Attribute,
+            b'K' => Self::Killed,
+            b'>' => Self::Redirect,
+            b'f' => Self::Flags,
+            b'd' => Self::Delay,
+            b'm' => Self::MilterCount,
+            b'M' => Self::Message,
+            b'N' => Self::Line,
+            b'w' => Self::Padding,
+            b'X' => Self::Extracted,
+            b'r' => Self::ReturnReceipt,
+            b'e' => Self::ErrorsTo,
+            b'P' => Self::Priority,
+            b'p' => Self::Pointer,
+            b'<' => Self::DsnRet,
+            b'i' => Self::DsnEnvelopeId,
+            b'o' => Self::DsnOriginalRecipient,
+            b'n' => Self::DsnNotify,
+            b'E' => Self::End,
+            _ => return None,
+        })
     }
 
     /// The byte on disk.
@@ -164,15 +164,21 @@ pub fn put_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     put(out, Kind::Attribute, format!("{name}={value}").as_bytes());
 }
 
-/// Why a byte sequence is no record.
+/// Why a byte sequence is no record. The texts are the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Unknown type byte.
     #[error("unexpected record type {0}")]
     Type(u8),
-    /// More than four length bytes, or a payload over [`PAYLOAD_LIMIT`].
-    #[error("bad record length")]
-    Length,
+    /// More length bytes than an `int` takes.
+    #[error("too many length bits, record type {0}")]
+    LengthBits(u8),
+    /// A length over the largest `int`, as the reference shows it.
+    #[error("illegal length {1}, record type {0}")]
+    Length(u8, i32),
+    /// A payload over [`PAYLOAD_LIMIT`]: no writer makes one, so the file cannot hold it.
+    #[error("unexpected EOF in data, record type {0} length {1}")]
+    TooLong(u8, usize),
 }
 
 /// What [`parse`] found at the start of a buffer.
@@ -184,28 +190,63 @@ pub enum Parsed<'a> {
     Incomplete,
 }
 
+/// What [`parse_any`] found at the start of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Any<'a> {
+    /// A whole record: type byte, payload, and the number of bytes that it takes, header included.
+    Record(u8, &'a [u8], usize),
+    /// More bytes are needed: of the length (`None`), or of the payload of this length.
+    Incomplete(Option<usize>),
+}
+
 /// The record at the start of `buffer`.
 ///
 /// # Errors
 /// [`Malformed`] when the bytes can never become a record.
 pub fn parse(buffer: &[u8]) -> Result<Parsed<'_>, Malformed> {
-    let Some((&byte, rest)) = buffer.split_first() else { return Ok(Parsed::Incomplete) };
-    let kind = Kind::from_byte(byte).ok_or(Malformed::Type(byte))?;
-    let mut length = 0usize;
-    for (index, &byte) in rest.iter().take(4).enumerate() {
-        length |= usize::from(byte & 0x7f) << (7 * index);
+    match parse_any(buffer)? {
+        Any::Record(byte, data, size) => {
+            Ok(Parsed::Record(Kind::from_byte(byte).ok_or(Malformed::Type(byte))?, data, size))
+        }
+        Any::Incomplete(_) => match buffer.first() {
+            Some(&byte) if Kind::from_byte(byte).is_none() => Err(Malformed::Type(byte)),
+            Some(_) | None => Ok(Parsed::Incomplete),
+        },
+    }
+}
+
+/// The record at the start of `buffer`, whatever its type byte is (postcat shows unknown ones).
+///
+/// # Errors
+/// [`Malformed`], but for its `Type`.
+pub fn parse_any(buffer: &[u8]) -> Result<Any<'_>, Malformed> {
+    let Some((&kind, rest)) = buffer.split_first() else { return Ok(Any::Incomplete(None)) };
+    let mut length = 0u64;
+    for (index, &byte) in rest.iter().enumerate() {
+        if index >= LENGTH_BYTES {
+            return Err(Malformed::LengthBits(kind));
+        }
+        length |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            if length > PAYLOAD_LIMIT {
-                return Err(Malformed::Length);
-            }
-            let start = index + 1;
-            return Ok(match rest.get(start..start + length) {
-                Some(data) => Parsed::Record(kind, data, 1 + start + length),
-                None => Parsed::Incomplete,
-            });
+            return with_length(kind, rest, index + 1, length);
         }
     }
-    if rest.len() >= 4 { Err(Malformed::Length) } else { Ok(Parsed::Incomplete) }
+    Ok(Any::Incomplete(None))
+}
+
+/// Length bytes that a reader accepts: seven bits each, for a 32-bit `int`.
+const LENGTH_BYTES: usize = 5;
+
+fn with_length(kind: u8, rest: &[u8], start: usize, length: u64) -> Result<Any<'_>, Malformed> {
+    let as_int = u32::try_from(length & 0xffff_ffff).unwrap_or(0).cast_signed();
+    let Ok(length) = usize::try_from(as_int) else { return Err(Malformed::Length(kind, as_int)) };
+    if length > PAYLOAD_LIMIT {
+        return Err(Malformed::TooLong(kind, length));
+    }
+    Ok(match rest.get(start..start + length) {
+        Some(data) => Any::Record(kind, data, 1 + start + length),
+        None => Any::Incomplete(Some(length)),
+    })
 }
 
 /// Splits `name=value`.
@@ -234,6 +275,8 @@ mod tests {
             }
         }
         assert_eq!(parse(b"?x"), Err(Malformed::Type(b'?')));
-        assert_eq!(parse(b"N\xff\xff\xff\xff\x01"), Err(Malformed::Length));
+        assert_eq!(parse(b"N\x83\x83\x83\x83\x83\x01"), Err(Malformed::LengthBits(b'N')));
+        assert_eq!(parse(b"S\xff\xff\xff\xffxx"), Err(Malformed::Length(b'S', -1_879_048_193)));
+        assert_eq!(parse(b"S\xff\xff\xff\x7fxx"), Err(Malformed::TooLong(b'S', 268_435_455)));
     }
 }

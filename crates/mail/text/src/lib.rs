@@ -3,6 +3,7 @@
 
 pub mod date;
 pub mod expand;
+pub mod getopt;
 pub mod list;
 pub mod logical;
 pub mod printable;
