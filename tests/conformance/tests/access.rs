@@ -3,7 +3,12 @@
 use harness::{World, golden, isolated, talk};
 
 /// The reply to each of `rcpts` in one transaction from `from`, and the reject log lines.
-fn verdicts(name: &'static str, from: &'static str, rcpts: &'static [&'static str], build: fn(&World) -> harness::Builder) {
+fn verdicts(
+    name: &'static str,
+    from: &'static str,
+    rcpts: &'static [&'static str],
+    build: fn(&World) -> harness::Builder,
+) {
     isolated(move |world| {
         let mta = build(world).start();
         let mail = format!("MAIL FROM:<{from}>");
@@ -12,7 +17,11 @@ fn verdicts(name: &'static str, from: &'static str, rcpts: &'static [&'static st
         lines.push("QUIT".to_owned());
         let mut text = talk(&mta, &lines.iter().map(String::as_str).collect::<Vec<_>>());
         mta.wait(&["]: disconnect from"]);
-        for line in mta.log_of("smtpd").lines().filter(|line| !line.contains("connect from") && !line.contains(": client=")) {
+        for line in mta
+            .log_of("smtpd")
+            .lines()
+            .filter(|line| !line.contains("connect from") && !line.contains(": client="))
+        {
             text.push_str(line);
             text.push('\n');
         }
@@ -28,8 +37,26 @@ fn each_address_class_is_validated_by_its_own_tables() {
         "classes",
         "sender@example.org",
         &[
-            "alice@example.com", "alice", "ALICE@EXAMPLE.COM", "alice+ext@example.com", "nosuch@example.com", "nosuch@localhost", "postmaster@example.com", "MAILER-DAEMON@example.com", "listed@example.com",
-            "info@virtual.example", "nosuch@virtual.example", "box@mailbox.example", "nosuch@mailbox.example", "known@relay.example", "nosuch@relay.example", "moved@example.com", "broken@example.com", "later@example.com", "away@elsewhere.example", "canon@example.com",
+            "alice@example.com",
+            "alice",
+            "ALICE@EXAMPLE.COM",
+            "alice+ext@example.com",
+            "nosuch@example.com",
+            "nosuch@localhost",
+            "postmaster@example.com",
+            "MAILER-DAEMON@example.com",
+            "listed@example.com",
+            "info@virtual.example",
+            "nosuch@virtual.example",
+            "box@mailbox.example",
+            "nosuch@mailbox.example",
+            "known@relay.example",
+            "nosuch@relay.example",
+            "moved@example.com",
+            "broken@example.com",
+            "later@example.com",
+            "away@elsewhere.example",
+            "canon@example.com",
         ],
         |world| {
             world
@@ -60,8 +87,32 @@ fn every_action_of_an_access_table() {
         "actions",
         "s@example.org",
         &[
-            "ok@e1.example", "reject@e1.example", "rejecttext@e1.example", "rejectdsn@e1.example", "defer@e1.example", "code550@e1.example", "code450@e1.example", "digits@e1.example", "dip@e1.example", "dir@e1.example", "dunno@e1.example",
-            "info@e1.example", "warn@e1.example", "hold@e1.example", "filter@e1.example", "redirect@e1.example", "bcc@e1.example", "prepend@e1.example", "class@e1.example", "list@e1.example", "unknown@e1.example", "wrongdsn@e1.example", "domain@e2.example", "sub@x.e3.example", "any@e4.example", "user+ext@e1.example",
+            "ok@e1.example",
+            "reject@e1.example",
+            "rejecttext@e1.example",
+            "rejectdsn@e1.example",
+            "defer@e1.example",
+            "code550@e1.example",
+            "code450@e1.example",
+            "digits@e1.example",
+            "dip@e1.example",
+            "dir@e1.example",
+            "dunno@e1.example",
+            "info@e1.example",
+            "warn@e1.example",
+            "hold@e1.example",
+            "filter@e1.example",
+            "redirect@e1.example",
+            "bcc@e1.example",
+            "prepend@e1.example",
+            "class@e1.example",
+            "list@e1.example",
+            "unknown@e1.example",
+            "wrongdsn@e1.example",
+            "domain@e2.example",
+            "sub@x.e3.example",
+            "any@e4.example",
+            "user+ext@e1.example",
         ],
         |world| {
             world
@@ -91,7 +142,26 @@ fn access_by_client_helo_and_sender() {
             &["EHLO [127.0.0.1]", "MAIL FROM:<a@ok.example>", "RCPT TO:<b@example.com>"],
             &["EHLO [300.0.0.1]", "MAIL FROM:<a@ok.example>", "RCPT TO:<b@example.com>"],
             &["EHLO 127.0.0.1", "MAIL FROM:<a@ok.example>", "RCPT TO:<b@example.com>"],
-            &["EHLO good.example", "MAIL FROM:<a@spam.example>", "RCPT TO:<b@example.com>", "RSET", "MAIL FROM:<>", "RCPT TO:<b@example.com>", "RSET", "MAIL FROM:<a@short>", "RCPT TO:<b@example.com>", "RSET", "MAIL FROM:<a>", "RCPT TO:<b@example.com>", "RSET", "MAIL FROM:<a@ok.example>", "RCPT TO:<b>", "RCPT TO:<b@short>", "RCPT TO:<b@example.com>", "RCPT TO:<postmaster>"],
+            &[
+                "EHLO good.example",
+                "MAIL FROM:<a@spam.example>",
+                "RCPT TO:<b@example.com>",
+                "RSET",
+                "MAIL FROM:<>",
+                "RCPT TO:<b@example.com>",
+                "RSET",
+                "MAIL FROM:<a@short>",
+                "RCPT TO:<b@example.com>",
+                "RSET",
+                "MAIL FROM:<a>",
+                "RCPT TO:<b@example.com>",
+                "RSET",
+                "MAIL FROM:<a@ok.example>",
+                "RCPT TO:<b>",
+                "RCPT TO:<b@short>",
+                "RCPT TO:<b@example.com>",
+                "RCPT TO:<postmaster>",
+            ],
         ] {
             text.push_str("----\n");
             text.push_str(&talk(&second, lines));
@@ -107,11 +177,27 @@ fn without_delay_each_command_is_refused_at_once() {
             .mta("mail")
             .main("local_recipient_maps =\nsmtpd_delay_reject = no\nsmtpd_helo_restrictions = check_helo_access inline:{{bad.example=REJECT bad helo}}\nsmtpd_sender_restrictions = check_sender_access inline:{{spam.example=554 no spam}}\nsmtpd_data_restrictions = reject_multi_recipient_bounce\nsmtpd_end_of_data_restrictions = check_sender_access inline:{{eod.example=REJECT too late}}")
             .start();
-        let mut text = talk(&mta, &["EHLO bad.example", "EHLO good.example", "MAIL FROM:<a@spam.example>", "MAIL FROM:<>", "RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>", "DATA", "RSET", "MAIL FROM:<x@eod.example>", "RCPT TO:<b@example.com>", "DATA", "@content x\\n", "DATA", "QUIT"]);
-        let second = world
-            .mta("second")
-            .main("smtpd_delay_reject = no\nsmtpd_client_restrictions = reject")
-            .start();
+        let mut text = talk(
+            &mta,
+            &[
+                "EHLO bad.example",
+                "EHLO good.example",
+                "MAIL FROM:<a@spam.example>",
+                "MAIL FROM:<>",
+                "RCPT TO:<b@example.com>",
+                "RCPT TO:<c@example.com>",
+                "DATA",
+                "RSET",
+                "MAIL FROM:<x@eod.example>",
+                "RCPT TO:<b@example.com>",
+                "DATA",
+                "@content x\\n",
+                "DATA",
+                "QUIT",
+            ],
+        );
+        let second =
+            world.mta("second").main("smtpd_delay_reject = no\nsmtpd_client_restrictions = reject").start();
         text.push_str("----\n");
         text.push_str(&talk(&second, &["EHLO c", "MAIL FROM:<a@b.example>", "NOOP", "QUIT"]));
         golden(&mta, "access/no_delay", &text, &[]);
@@ -123,14 +209,27 @@ fn relaying_needs_permission() {
     verdicts(
         "relay",
         "a@example.org",
-        &["x@elsewhere.example", "x%elsewhere.example@example.com", "elsewhere.example!x@example.com", "\"x@elsewhere.example\"@example.com", "@example.com:x@elsewhere.example", "x@sub.relay.example", "x@[127.0.0.1]", "x@[10.0.0.1]"],
-        |world| world.mta("mail").main(LOCAL_ONLY).main("mynetworks = 192.0.2.1\nrelay_domains = relay.example\nsmtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination"),
+        &[
+            "x@elsewhere.example",
+            "x%elsewhere.example@example.com",
+            "elsewhere.example!x@example.com",
+            "\"x@elsewhere.example\"@example.com",
+            "@example.com:x@elsewhere.example",
+            "x@sub.relay.example",
+            "x@[127.0.0.1]",
+            "x@[10.0.0.1]",
+        ],
+        |world| {
+            world.mta("mail").main(LOCAL_ONLY).main("mynetworks = 192.0.2.1\nrelay_domains = relay.example\nsmtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination")
+        },
     );
 }
 
 #[test]
 fn permit_mynetworks_lets_a_client_relay() {
-    verdicts("mynetworks", "a@example.org", &["x@elsewhere.example"], |world| world.mta("mail").main("mynetworks = 127.0.0.0/8"));
+    verdicts("mynetworks", "a@example.org", &["x@elsewhere.example"], |world| {
+        world.mta("mail").main("mynetworks = 127.0.0.0/8")
+    });
 }
 
 #[test]
@@ -142,7 +241,9 @@ fn warn_if_reject_only_warns() {
 
 #[test]
 fn soft_bounce_turns_5xx_into_4xx() {
-    verdicts("soft_bounce", "a@example.org", &["nosuch@example.com", "x@elsewhere.example"], |world| world.mta("mail").main("soft_bounce = yes\nsmtpd_relay_restrictions = reject_unauth_destination"));
+    verdicts("soft_bounce", "a@example.org", &["nosuch@example.com", "x@elsewhere.example"], |world| {
+        world.mta("mail").main("soft_bounce = yes\nsmtpd_relay_restrictions = reject_unauth_destination")
+    });
 }
 
 #[test]
@@ -158,8 +259,14 @@ fn configuration_errors_are_temporary_for_the_client() {
 #[test]
 fn the_reject_footer_is_appended() {
     isolated(|world| {
-        let mta = world.mta("mail").main("smtpd_reject_footer = \\c. See http://$server_name/$client_address\\nAt $helo_name").start();
-        let text = talk(&mta, &["EHLO c.example", "FOO", "MAIL FROM:<a@example.org>", "RCPT TO:<nosuch@example.com>", "QUIT"]);
+        let mta = world
+            .mta("mail")
+            .main("smtpd_reject_footer = \\c. See http://$server_name/$client_address\\nAt $helo_name")
+            .start();
+        let text = talk(
+            &mta,
+            &["EHLO c.example", "FOO", "MAIL FROM:<a@example.org>", "RCPT TO:<nosuch@example.com>", "QUIT"],
+        );
         golden(&mta, "access/footer", &text, &[]);
     });
 }
@@ -168,7 +275,19 @@ fn the_reject_footer_is_appended() {
 fn too_many_connections_from_one_client() {
     isolated(|world| {
         let mta = world.mta("mail").main("smtpd_client_event_limit_exceptions =\nsmtpd_client_connection_count_limit = 2\nsmtpd_client_message_rate_limit = 1\nsmtpd_client_recipient_rate_limit = 2\nlocal_recipient_maps =").start();
-        let mut text = talk(&mta, &["EHLO c", "MAIL FROM:<a@example.org>", "RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>", "RCPT TO:<d@example.com>", "RSET", "MAIL FROM:<a@example.org>", "QUIT"]);
+        let mut text = talk(
+            &mta,
+            &[
+                "EHLO c",
+                "MAIL FROM:<a@example.org>",
+                "RCPT TO:<b@example.com>",
+                "RCPT TO:<c@example.com>",
+                "RCPT TO:<d@example.com>",
+                "RSET",
+                "MAIL FROM:<a@example.org>",
+                "QUIT",
+            ],
+        );
         mta.wait(&["]: disconnect from"]);
         let mut one = mta.smtp();
         let mut two = mta.smtp();
@@ -187,7 +306,10 @@ fn too_many_connections_from_one_client() {
 #[test]
 fn a_service_without_a_safe_recipient_list_refuses_to_start() {
     isolated(|world| {
-        let mta = world.mta("mail").main("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks").start();
+        let mta = world
+            .mta("mail")
+            .main("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks")
+            .start();
         let _client = mta.smtp();
         let line = mta.wait(&["postfix/smtpd", "fatal: "]);
         golden(&mta, "access/unsafe", &harness::normal_log(&line), &[]);

@@ -18,7 +18,11 @@ fn relayed(name: &'static str, build: fn(Builder) -> Builder, submit: fn(&World,
         let mut text = String::new();
         for message in &got {
             let body = normal_dsn(&message.data);
-            text.push_str(&format!("MAIL {}\nRCPT {}\n{body}----\n", normal_dsn(&message.mail), message.rcpts.join(" ")));
+            text.push_str(&format!(
+                "MAIL {}\nRCPT {}\n{body}----\n",
+                normal_dsn(&message.mail),
+                message.rcpts.join(" ")
+            ));
         }
         assert_eq!(sink.received().len(), count, "more messages than expected");
         golden(&mta, &format!("cleanup/{name}"), &text, &[]);
@@ -27,11 +31,16 @@ fn relayed(name: &'static str, build: fn(Builder) -> Builder, submit: fn(&World,
 
 #[test]
 fn missing_headers_are_added() {
-    relayed("missing_headers", |b| b, |_, mta| {
-        mta.send("a@example.org", &["b@example.net"], "just a body\n");
-        mta.wait_empty();
-        mta.send("", &["b@example.net", "c@example.net"], "Subject: x\nTo: y\n\nbody\n");
-    }, 2);
+    relayed(
+        "missing_headers",
+        |b| b,
+        |_, mta| {
+            mta.send("a@example.org", &["b@example.net"], "just a body\n");
+            mta.wait_empty();
+            mta.send("", &["b@example.net", "c@example.net"], "Subject: x\nTo: y\n\nbody\n");
+        },
+        2,
+    );
 }
 
 #[test]
@@ -48,7 +57,11 @@ fn remote_clients_get_no_local_rewriting() {
         "remote_domain",
         |b| b.main("local_header_rewrite_clients =\nremote_header_rewrite_domain = domain.invalid"),
         |_, mta| {
-            mta.send("a@example.org", &["b"], "From: someone\nTo: other, \"Quoted, Name\" <third@x.example>\n\nbody\n");
+            mta.send(
+                "a@example.org",
+                &["b"],
+                "From: someone\nTo: other, \"Quoted, Name\" <third@x.example>\n\nbody\n",
+            );
         },
         1,
     );
@@ -58,7 +71,9 @@ fn remote_clients_get_no_local_rewriting() {
 fn addresses_are_completed_and_rewritten() {
     relayed(
         "rewriting",
-        |b| b.main("append_dot_mydomain = yes\ncanonical_maps = inline:{{@old.example=@new.example},{joe@example.com=Joe.Doe@example.com}}\nsender_canonical_maps = inline:{{sender@example.org=canonical@example.org}}\nrecipient_canonical_maps = inline:{{rcpt@example.net=canonical@example.net}}\nmasquerade_domains = !keep.masq.example masq.example\nmasquerade_exceptions = root"),
+        |b| {
+            b.main("append_dot_mydomain = yes\ncanonical_maps = inline:{{@old.example=@new.example},{joe@example.com=Joe.Doe@example.com}}\nsender_canonical_maps = inline:{{sender@example.org=canonical@example.org}}\nrecipient_canonical_maps = inline:{{rcpt@example.net=canonical@example.net}}\nmasquerade_domains = !keep.masq.example masq.example\nmasquerade_exceptions = root")
+        },
         |_, mta| {
             mta.send(
                 "sender@example.org",
@@ -74,9 +89,15 @@ fn addresses_are_completed_and_rewritten() {
 fn virtual_aliases_are_expanded_and_duplicates_dropped() {
     relayed(
         "virtual_alias",
-        |b| b.main("virtual_alias_maps = inline:{{team@example.com=a@example.net, b@example.net, \"c d\"@example.net},{b@example.net=d@example.net a@example.net},{self@example.com=self@example.com, e@example.net},{@catch.example=all@example.net}}\nrecipient_delimiter = +"),
+        |b| {
+            b.main("virtual_alias_maps = inline:{{team@example.com=a@example.net, b@example.net, \"c d\"@example.net},{b@example.net=d@example.net a@example.net},{self@example.com=self@example.com, e@example.net},{@catch.example=all@example.net}}\nrecipient_delimiter = +")
+        },
         |_, mta| {
-            mta.send("s@example.org", &["team@example.com", "a@example.net", "self@example.com", "any+ext@catch.example"], "Subject: x\n\nbody\n");
+            mta.send(
+                "s@example.org",
+                &["team@example.com", "a@example.net", "self@example.com", "any+ext@catch.example"],
+                "Subject: x\n\nbody\n",
+            );
         },
         1,
     );
@@ -86,7 +107,9 @@ fn virtual_aliases_are_expanded_and_duplicates_dropped() {
 fn blind_copies() {
     relayed(
         "bcc",
-        |b| b.main("always_bcc = archive@example.net\nsender_bcc_maps = inline:{{s@example.org=sent@example.net}}\nrecipient_bcc_maps = inline:{{r@example.net=received@example.net}}"),
+        |b| {
+            b.main("always_bcc = archive@example.net\nsender_bcc_maps = inline:{{s@example.org=sent@example.net}}\nrecipient_bcc_maps = inline:{{r@example.net=received@example.net}}")
+        },
         |_, mta| {
             mta.send("s@example.org", &["r@example.net"], "Subject: x\n\nbody\n");
         },
@@ -96,31 +119,50 @@ fn blind_copies() {
 
 #[test]
 fn contents_pass_unchanged() {
-    relayed("contents", |b| b, |_, mta| {
-        let long = "0123456789".repeat(99);
-        mta.send("s@example.org", &["r@example.net"], &format!("Subject: x\n\n.\n..\n.dot\n\n{long}\ntab\there \u{e9} \n\n"));
-        mta.wait_empty();
-        mta.send("s@example.org", &["r@example.net"], "From mbox line\nSubject: y\n\nbody\n");
-        mta.wait_empty();
-        mta.send("s@example.org", &["r@example.net"], " starts with a blank\nSubject: z\n\nbody\n");
-        mta.wait_empty();
-        mta.send("s@example.org", &["r@example.net"], "Subject: no end of header\nNot a header\nmore\n");
-        mta.wait_empty();
-        mta.send("s@example.org", &["r@example.net"], "");
-        mta.wait_empty();
-    }, 5);
+    relayed(
+        "contents",
+        |b| b,
+        |_, mta| {
+            let long = "0123456789".repeat(99);
+            mta.send(
+                "s@example.org",
+                &["r@example.net"],
+                &format!("Subject: x\n\n.\n..\n.dot\n\n{long}\ntab\there \u{e9} \n\n"),
+            );
+            mta.wait_empty();
+            mta.send("s@example.org", &["r@example.net"], "From mbox line\nSubject: y\n\nbody\n");
+            mta.wait_empty();
+            mta.send("s@example.org", &["r@example.net"], " starts with a blank\nSubject: z\n\nbody\n");
+            mta.wait_empty();
+            mta.send("s@example.org", &["r@example.net"], "Subject: no end of header\nNot a header\nmore\n");
+            mta.wait_empty();
+            mta.send("s@example.org", &["r@example.net"], "");
+            mta.wait_empty();
+        },
+        5,
+    );
 }
 
 #[test]
 fn dsn_parameters_are_passed_on() {
-    relayed("dsn", |b| b, |_, mta| {
-        let mut client = mta.ehlo();
-        for line in ["MAIL FROM:<s@example.org> RET=HDRS ENVID=a+2Bb BODY=8BITMIME SIZE=100", "RCPT TO:<r@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;R+2Bx@example.net", "RCPT TO:<q@example.net> NOTIFY=NEVER", "RCPT TO:<p@example.net>"] {
-            assert!(client.cmd(line).starts_with("250"), "{line}");
-        }
-        assert!(client.cmd("DATA").starts_with("354"));
-        assert!(client.content("Subject: x\n\nb\n").starts_with("250"));
-    }, 1);
+    relayed(
+        "dsn",
+        |b| b,
+        |_, mta| {
+            let mut client = mta.ehlo();
+            for line in [
+                "MAIL FROM:<s@example.org> RET=HDRS ENVID=a+2Bb BODY=8BITMIME SIZE=100",
+                "RCPT TO:<r@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;R+2Bx@example.net",
+                "RCPT TO:<q@example.net> NOTIFY=NEVER",
+                "RCPT TO:<p@example.net>",
+            ] {
+                assert!(client.cmd(line).starts_with("250"), "{line}");
+            }
+            assert!(client.cmd("DATA").starts_with("354"));
+            assert!(client.content("Subject: x\n\nb\n").starts_with("250"));
+        },
+        1,
+    );
 }
 
 #[test]
@@ -133,9 +175,28 @@ fn header_and_body_checks() {
             .table("regexp", "body", "/^reject me/ REJECT body\n")
             .start();
         let mut text = String::new();
-        for subject in ["reject", "bare", "warn", "drop", "hold", "discard", "replace", "prepend", "tempfail", "fine\n\nreject me"] {
-            let reply = mta.ehlo().transaction("a@example.org", &["b@example.com"], &format!("Subject: {subject}\nMessage-Id: <fixed@x>\n\nbody\n"));
-            text.push_str(&format!("{}: {}\n", subject.lines().next().unwrap_or(""), harness::normal(&reply)));
+        for subject in [
+            "reject",
+            "bare",
+            "warn",
+            "drop",
+            "hold",
+            "discard",
+            "replace",
+            "prepend",
+            "tempfail",
+            "fine\n\nreject me",
+        ] {
+            let reply = mta.ehlo().transaction(
+                "a@example.org",
+                &["b@example.com"],
+                &format!("Subject: {subject}\nMessage-Id: <fixed@x>\n\nbody\n"),
+            );
+            text.push_str(&format!(
+                "{}: {}\n",
+                subject.lines().next().unwrap_or(""),
+                harness::normal(&reply)
+            ));
         }
         let log = mta.log_of("cleanup");
         text.push_str(&log);

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 /// Runs each command line (words separated by blanks, `~` standing for a blank) and records status and outputs.
 fn record(mta: &Mta, text: &mut String, lines: &[&str]) {
     for line in lines {
-        let words: Vec<String> = line.split(' ').map(|word| word.replace('~', " ").replace("$CONFIG", &mta.config().display().to_string())).collect();
+        let words: Vec<String> = line
+            .split(' ')
+            .map(|word| word.replace('~', " ").replace("$CONFIG", &mta.config().display().to_string()))
+            .collect();
         let args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
         let run = mta.run(&words[0], &args);
         let _ = writeln!(text, "$ {line}\n{}{}= {}", run.out, run.err, run.code);
@@ -15,7 +18,10 @@ fn record(mta: &Mta, text: &mut String, lines: &[&str]) {
 
 fn tidy(mta: &Mta, text: &str) -> String {
     // programs name themselves by their path or by its last part
-    normal_dsn(text).replace(&format!("{}/", harness::normal(&mta.config().with_file_name("sbin").display().to_string())), "")
+    normal_dsn(text).replace(
+        &format!("{}/", harness::normal(&mta.config().with_file_name("sbin").display().to_string())),
+        "",
+    )
 }
 
 fn holding(world: &World, more: &str) -> Builder {
@@ -28,14 +34,23 @@ fn sendmail_submits_from_its_standard_input() {
         let user = world.user();
         let mta = world.mta("mail").main("recipient_delimiter = +").start();
         let address = format!("{user}@example.com");
-        let dsn = ["-f", "from@example.org", "-F", "Full Name", "-N", "never", "-R", "hdrs", "-V", "id1", &address];
+        let dsn =
+            ["-f", "from@example.org", "-F", "Full Name", "-N", "never", "-R", "hdrs", "-V", "id1", &address];
         let cases: [(&[&str], &str); 9] = [
             (&["-f", "from@example.org", &user], "Subject: one\n\nbody\n.\nafter a dot\n"),
             (&["-i", "-f", "from@example.org", &address], "Subject: two\n\nbody\n.\nafter a dot\n"),
-            (&["-oi", "-t"], &format!("From: a@example.org\nTo: {address}\nBcc: nosuch@x.invalid-\nCc: {address}\nSubject: three\n\nbody\n")),
+            (
+                &["-oi", "-t"],
+                &format!(
+                    "From: a@example.org\nTo: {address}\nBcc: nosuch@x.invalid-\nCc: {address}\nSubject: three\n\nbody\n"
+                ),
+            ),
             (&dsn, "Subject: four\n\nbody\n"),
             (&["-f", "", &address], "From some mbox line\nSubject: five\n\nbody without end"),
-            (&["-r", "other@example.org", "-B", "8BITMIME", "-om", "-ot", "-v0", &address], "no header, just text\n"),
+            (
+                &["-r", "other@example.org", "-B", "8BITMIME", "-om", "-ot", "-v0", &address],
+                "no header, just text\n",
+            ),
             (&["-bm", "-f", "<from@example.org>", "--", &address], "X-First: yes\nSubject: seven\n\n"),
             (&["-G", "-f", "from@example.org", &address], "Subject: eight\n\nbody\n"),
             (&["-f", "from@example.org", &address], ""),
@@ -68,7 +83,28 @@ fn sendmail_errors() {
     isolated(|world| {
         let mta = world.mta("mail").start();
         let mut text = String::new();
-        record(&mta, &mut text, &["sendmail", "sendmail -t x@example.com", "sendmail -bz", "sendmail -f", "sendmail -N bogus x@example.com", "sendmail -R bogus x@example.com", "sendmail -B bogus x@example.com", "sendmail -bi extra", "sendmail -V a~b x@example.com", "sendmail -I", "newaliases", "sendmail -bi", "sendmail -q", "sendmail -q15m", "sendmail -qRnosuch.example", "sendmail -Z"]);
+        record(
+            &mta,
+            &mut text,
+            &[
+                "sendmail",
+                "sendmail -t x@example.com",
+                "sendmail -bz",
+                "sendmail -f",
+                "sendmail -N bogus x@example.com",
+                "sendmail -R bogus x@example.com",
+                "sendmail -B bogus x@example.com",
+                "sendmail -bi extra",
+                "sendmail -V a~b x@example.com",
+                "sendmail -I",
+                "newaliases",
+                "sendmail -bi",
+                "sendmail -q",
+                "sendmail -q15m",
+                "sendmail -qRnosuch.example",
+                "sendmail -Z",
+            ],
+        );
         golden(&mta, "commands/sendmail_errors", &tidy(&mta, &text), &[]);
     });
 }
@@ -79,7 +115,8 @@ fn sendmail_as_an_smtp_server_on_its_standard_input() {
         let mta = world.mta("mail").main("local_recipient_maps =\nlocal_transport = discard").start();
         let run = mta.run_with("sendmail", &["-bs"], "EHLO here\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n");
         mta.wait_empty();
-        let text = format!("{}{}= {}\n{}", run.out.replace("\r\n", "\n"), run.err, run.code, mta.log_of("smtpd"));
+        let text =
+            format!("{}{}= {}\n{}", run.out.replace("\r\n", "\n"), run.err, run.code, mta.log_of("smtpd"));
         golden(&mta, "commands/sendmail_bs", &normal(&text), &[]);
     });
 }
@@ -115,7 +152,12 @@ fn submission_can_be_limited_to_some_users() {
             let run = mta.run_as(world.uid("bob"), args[0], &args[1..], "Subject: x\n\nbody\n");
             let _ = write!(text, "{args:?}\n{}{}= {}\n", run.out, run.err, run.code);
         }
-        golden(&mta, "commands/authorized", &tidy(&mta, &text).replace(&world.uid("bob").to_string(), "UID"), &[]);
+        golden(
+            &mta,
+            "commands/authorized",
+            &tidy(&mta, &text).replace(&world.uid("bob").to_string(), "UID"),
+            &[],
+        );
     });
 }
 
@@ -124,12 +166,17 @@ fn queue_listing(name: &'static str, main: &'static str) {
         let mta = holding(world, main).start();
         let mut text = String::new();
         record(&mta, &mut text, &["mailq", "sendmail -bp", "postqueue -p", "postqueue -j"]);
-        let first = mta.send("sender@example.org", &["a@x.example", "b@y.example", "\"c d\"@x.example"], "Subject: x\n\nbody\n");
+        let first = mta.send(
+            "sender@example.org",
+            &["a@x.example", "b@y.example", "\"c d\"@x.example"],
+            "Subject: x\n\nbody\n",
+        );
         let second = mta.send("", &["a@x.example"], "Subject: x\n\nbody\n");
         for id in [&first, &second] {
             harness::until("deferral", || mta.queue("deferred").contains(id).then_some(()));
         }
-        let super_run = if world.root() { mta.run("postsuper", &["-h", &second]) } else { mta.run("postqueue", &["-p"]) };
+        let super_run =
+            if world.root() { mta.run("postsuper", &["-h", &second]) } else { mta.run("postqueue", &["-p"]) };
         let held = if world.root() { super_run.err } else { String::new() };
         text.push_str(&held);
         for args in [["-p"], ["-j"]] {
@@ -143,14 +190,17 @@ fn queue_listing(name: &'static str, main: &'static str) {
             let _ = write!(text, "$ postqueue {}\n{}{}= {}\n", args[0], parts.concat(), run.err, run.code);
         }
         let ids: Vec<(&str, &String)> = vec![("FIRST", &first), ("SECOND", &second)];
-        let mut text = ids.iter().fold(text, |text, (name, id)| text.replace(&format!("{id:<14}"), &format!("{name:<14}")).replace(*id, name));
+        let mut text = ids.iter().fold(text, |text, (name, id)| {
+            text.replace(&format!("{id:<14}"), &format!("{name:<14}")).replace(*id, name)
+        });
         text = mask_listing(&text);
         golden(&mta, &format!("commands/{name}"), &tidy(&mta, &text), LISTING);
     });
 }
 
 /// 3.11 adds `orig_address`; it is empty for recipients that come from a defer log without one.
-const LISTING: &[Change] = &[Change { program: "postqueue", old: "{\"address\": ", new: "{\"orig_address\": \"\", \"address\": " }];
+const LISTING: &[Change] =
+    &[Change { program: "postqueue", old: "{\"address\": ", new: "{\"orig_address\": \"\", \"address\": " }];
 
 /// Sizes and times of a listing depend on the queue ID's length and the clock.
 fn mask_listing(text: &str) -> String {
@@ -158,7 +208,11 @@ fn mask_listing(text: &str) -> String {
     for line in text.lines() {
         let line = mask_number(line, "\"arrival_time\": ");
         let line = mask_number(&line, "\"message_size\": ");
-        let line = if let Some(at) = line.find(" Wed ").or_else(|| day_at(&line)) { mask_columns(&line, at) } else { line };
+        let line = if let Some(at) = line.find(" Wed ").or_else(|| day_at(&line)) {
+            mask_columns(&line, at)
+        } else {
+            line
+        };
         out.push_str(&line);
         out.push('\n');
     }
@@ -205,7 +259,12 @@ fn the_queue_is_readable_when_the_system_is_down() {
         assert!(run.out.contains(&id), "{}", run.out);
         let text = tidy(&mta, &format!("{}= {}\n", run.err, run.code));
         let run = mta.run_as(world.uid("bob"), "mailq", &[], "");
-        golden(&mta, "commands/listing_down", &format!("{text}{}", tidy(&mta, &format!("{}{}= {}\n", run.out, run.err, run.code))), &[]);
+        golden(
+            &mta,
+            "commands/listing_down",
+            &format!("{text}{}", tidy(&mta, &format!("{}{}= {}\n", run.out, run.err, run.code))),
+            &[],
+        );
     });
 }
 
@@ -221,7 +280,20 @@ fn postqueue_flushes_and_complains() {
         let run = mta.run("postqueue", &["-i", &id]);
         assert_eq!((run.code, run.err.as_str()), (0, ""));
         mta.wait_count(&[&format!(" {id}: to=")], 3);
-        record(&mta, &mut text, &["postqueue", "postqueue -z", "postqueue -i not-a-queue-id!", "postqueue -i ABCDEF0123", "postqueue -s no.such.example", "postqueue -s bad_site_!", "postqueue -p extra", "postqueue -p -f"]);
+        record(
+            &mta,
+            &mut text,
+            &[
+                "postqueue",
+                "postqueue -z",
+                "postqueue -i not-a-queue-id!",
+                "postqueue -i ABCDEF0123",
+                "postqueue -s no.such.example",
+                "postqueue -s bad_site_!",
+                "postqueue -p extra",
+                "postqueue -p -f",
+            ],
+        );
         golden(&mta, "commands/postqueue", &tidy(&mta, &text), &[]);
     });
 }
@@ -233,7 +305,9 @@ fn postsuper_moves_and_removes() {
     }
     isolated(|world| {
         let mta = holding(world, "").start();
-        let ids: Vec<String> = (0..6).map(|n| mta.send("s@example.org", &[&format!("r{n}@x.example")], "Subject: x\n\nbody\n")).collect();
+        let ids: Vec<String> = (0..6)
+            .map(|n| mta.send("s@example.org", &[&format!("r{n}@x.example")], "Subject: x\n\nbody\n"))
+            .collect();
         harness::until("deferrals", || (mta.queue("deferred").len() == 6).then_some(()));
         let mut text = String::new();
         let mut step = |args: &[&str], input: &str| {
@@ -256,13 +330,16 @@ fn postsuper_moves_and_removes() {
         step(&["-d", "ALL", "corrupt"], "");
         step(&["-s"], "");
         step(&[], "");
-                mta.run("postqueue", &["-f"]);
+        mta.run("postqueue", &["-f"]);
         mta.wait_removed(&ids[4]);
-        harness::until("the others and the bounce back in deferred", || (mta.queue("deferred").len() == 3).then_some(()));
+        harness::until("the others and the bounce back in deferred", || {
+            (mta.queue("deferred").len() == 3).then_some(())
+        });
         step(&["-r", &ids[5]], "");
         mta.run("postqueue", &["-f"]);
         mta.wait(&["postfix/pickup", "orig_id="]);
-        let mut text: String = ids.iter().enumerate().fold(text, |text, (n, id)| text.replace(id, &format!("ID{n}")));
+        let mut text: String =
+            ids.iter().enumerate().fold(text, |text, (n, id)| text.replace(id, &format!("ID{n}")));
         for line in mta.lines(&[&format!(" {}: from=", ids[4]), "expired"]) {
             text.push_str(&normal_log(&line));
             text.push('\n');
@@ -288,7 +365,12 @@ fn postsuper_gives_misnamed_files_their_right_names() {
         let run = mta.run("postsuper", &["-s", "-p"]);
         let (run, id) = (harness::Run { err: run.err.replace(&id, "NEWID"), ..run }, id);
         assert!(mta.queue_file(&id).is_some(), "{:?} {run:?}", mta.queue("deferred"));
-        golden(&mta, "commands/postsuper_structure", &tidy(&mta, &format!("{}{}= {}\n", run.out, run.err, run.code)), &[]);
+        golden(
+            &mta,
+            "commands/postsuper_structure",
+            &tidy(&mta, &format!("{}{}= {}\n", run.out, run.err, run.code)),
+            &[],
+        );
     });
 }
 
@@ -297,7 +379,11 @@ fn postcat_shows_queue_files() {
     isolated(|world| {
         let mta = holding(world, "delay_warning_time = 4h").start();
         let mut client = mta.ehlo();
-        for line in ["MAIL FROM:<s@example.org> RET=HDRS ENVID=E+2B1 BODY=8BITMIME", "RCPT TO:<a@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;A+2BX@far.example", "RCPT TO:<b@far.example>"] {
+        for line in [
+            "MAIL FROM:<s@example.org> RET=HDRS ENVID=E+2B1 BODY=8BITMIME",
+            "RCPT TO:<a@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;A+2BX@far.example",
+            "RCPT TO:<b@far.example>",
+        ] {
             assert!(client.cmd(line).starts_with("250"));
         }
         assert!(client.cmd("DATA").starts_with("354"));
@@ -310,7 +396,16 @@ fn postcat_shows_queue_files() {
             let run = mta.run("postcat", &[args, &[id.as_str()]].concat());
             let _ = writeln!(text, "$ postcat {}\n{}{}= {}", args.join(" "), run.out, run.err, run.code);
         }
-        record(&mta, &mut text, &["postcat -q 0123456789", "postcat -q not!valid", "postcat $CONFIG/not-a-queue-file", "postcat $CONFIG/nosuch"]);
+        record(
+            &mta,
+            &mut text,
+            &[
+                "postcat -q 0123456789",
+                "postcat -q not!valid",
+                "postcat $CONFIG/not-a-queue-file",
+                "postcat $CONFIG/nosuch",
+            ],
+        );
         let port_masked = text.replace(&mta.address().port().to_string(), "PORT");
         let text: String = port_masked.lines().map(|line| mask_postcat(line) + "\n").collect();
         golden(
@@ -329,7 +424,14 @@ fn postcat_shows_queue_files() {
 /// Offsets, sizes and times depend on the length of the queue ID and on the clock.
 fn mask_postcat(line: &str) -> String {
     let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
-    for key in ["message_size: ", "create_time: ", "create_time=", "client_port=", "message_arrival_time: ", "warning_message_time: "] {
+    for key in [
+        "message_size: ",
+        "create_time: ",
+        "create_time=",
+        "client_port=",
+        "message_arrival_time: ",
+        "warning_message_time: ",
+    ] {
         if let Some(at) = line.find(key) {
             return format!("{}{key}…", &line[..at]);
         }
@@ -345,7 +447,10 @@ fn postmap_makes_and_queries_tables() {
     isolated(|world| {
         let mta = world.mta("mail").build();
         let file = |name: &str, text: &str| std::fs::write(mta.config().join(name), text).unwrap();
-        file("map", "# comment\nKey value one\nkey2\tvalue  two\n  continued\nempty\nkey again\n\"quoted key\" v\nUPPER Mixed Case\n");
+        file(
+            "map",
+            "# comment\nKey value one\nkey2\tvalue  two\n  continued\nempty\nkey again\n\"quoted key\" v\nUPPER Mixed Case\n",
+        );
         file("regexp", "/^a(.*)b$/ got $1\n!/x/ no x\nif /z/\n/zz/ two\nendif\n");
         file("cidr", "10.0.0.0/8 ten\n!192.168.0.0/16 other\n::1 six\n");
         file("texts", "a 1\nB 2\n");
@@ -354,14 +459,46 @@ fn postmap_makes_and_queries_tables() {
             &mta,
             &mut text,
             &[
-                "postmap hash:$CONFIG/map", "postmap -w hash:$CONFIG/map", "postmap -q key hash:$CONFIG/map", "postmap -q KEY hash:$CONFIG/map", "postmap -q key2 hash:$CONFIG/map", "postmap -q upper hash:$CONFIG/map", "postmap -q nosuch hash:$CONFIG/map", "postmap -q empty hash:$CONFIG/map",
-                "postmap -d key hash:$CONFIG/map", "postmap -q key hash:$CONFIG/map", "postmap -d key hash:$CONFIG/map", "postmap -q aXb regexp:$CONFIG/regexp", "postmap -q x regexp:$CONFIG/regexp", "postmap -q xzz regexp:$CONFIG/regexp", "postmap -q 10.1.2.3 cidr:$CONFIG/cidr", "postmap -q 192.168.1.1 cidr:$CONFIG/cidr", "postmap -q 11.0.0.1 cidr:$CONFIG/cidr", "postmap -q ::1 cidr:$CONFIG/cidr",
-                "postmap -q a texthash:$CONFIG/texts", "postmap -q b texthash:$CONFIG/texts", "postmap -q x static:value", "postmap -q b inline:{a=1,b=2}", "postmap -q c inline:{a=1,b=2}", "postmap hash:$CONFIG/nosuch", "postmap -q x hash:$CONFIG/nosuch", "postmap -q x nosuch:$CONFIG/map", "postmap -q x unix:passwd.byname",
+                "postmap hash:$CONFIG/map",
+                "postmap -w hash:$CONFIG/map",
+                "postmap -q key hash:$CONFIG/map",
+                "postmap -q KEY hash:$CONFIG/map",
+                "postmap -q key2 hash:$CONFIG/map",
+                "postmap -q upper hash:$CONFIG/map",
+                "postmap -q nosuch hash:$CONFIG/map",
+                "postmap -q empty hash:$CONFIG/map",
+                "postmap -d key hash:$CONFIG/map",
+                "postmap -q key hash:$CONFIG/map",
+                "postmap -d key hash:$CONFIG/map",
+                "postmap -q aXb regexp:$CONFIG/regexp",
+                "postmap -q x regexp:$CONFIG/regexp",
+                "postmap -q xzz regexp:$CONFIG/regexp",
+                "postmap -q 10.1.2.3 cidr:$CONFIG/cidr",
+                "postmap -q 192.168.1.1 cidr:$CONFIG/cidr",
+                "postmap -q 11.0.0.1 cidr:$CONFIG/cidr",
+                "postmap -q ::1 cidr:$CONFIG/cidr",
+                "postmap -q a texthash:$CONFIG/texts",
+                "postmap -q b texthash:$CONFIG/texts",
+                "postmap -q x static:value",
+                "postmap -q b inline:{a=1,b=2}",
+                "postmap -q c inline:{a=1,b=2}",
+                "postmap hash:$CONFIG/nosuch",
+                "postmap -q x hash:$CONFIG/nosuch",
+                "postmap -q x nosuch:$CONFIG/map",
+                "postmap -q x unix:passwd.byname",
             ],
         );
-        let run = mta.run_with("postmap", &["-i", &format!("hash:{}", mta.config().join("map").display())], "added value\n");
+        let run = mta.run_with(
+            "postmap",
+            &["-i", &format!("hash:{}", mta.config().join("map").display())],
+            "added value\n",
+        );
         let _ = writeln!(text, "-i {}{}= {}", run.out, run.err, run.code);
-        let run = mta.run_with("postmap", &["-q", "-", &format!("hash:{}", mta.config().join("map").display())], "key2\nadded\nnosuch\n");
+        let run = mta.run_with(
+            "postmap",
+            &["-q", "-", &format!("hash:{}", mta.config().join("map").display())],
+            "key2\nadded\nnosuch\n",
+        );
         let _ = writeln!(text, "-q - {}{}= {}", run.out, run.err, run.code);
         let run = mta.run("postmap", &["-s", &format!("hash:{}", mta.config().join("map").display())]);
         let mut lines: Vec<&str> = run.out.lines().collect();
@@ -377,7 +514,18 @@ fn postalias_makes_and_queries_alias_tables() {
         let mta = world.mta("mail").build();
         std::fs::write(mta.config().join("al"), "# c\nRoot: alice, bob\nlist: :include:/x, \"|cmd arg\",\n  /file\n\"quo ted\": x\nbad line\nroot: again\nnull:\n").unwrap();
         let mut text = String::new();
-        record(&mta, &mut text, &["postalias hash:$CONFIG/al", "postalias -q root hash:$CONFIG/al", "postalias -q list hash:$CONFIG/al", "postalias -q quo~ted hash:$CONFIG/al", "postalias -q nosuch hash:$CONFIG/al", "postalias -z"]);
+        record(
+            &mta,
+            &mut text,
+            &[
+                "postalias hash:$CONFIG/al",
+                "postalias -q root hash:$CONFIG/al",
+                "postalias -q list hash:$CONFIG/al",
+                "postalias -q quo~ted hash:$CONFIG/al",
+                "postalias -q nosuch hash:$CONFIG/al",
+                "postalias -z",
+            ],
+        );
         golden(&mta, "commands/postalias", &tidy(&mta, &text), &[]);
     });
 }
@@ -402,7 +550,8 @@ fn tables_made_by_one_are_read_by_the_other() {
             let mut got: Vec<&str> = run.out.lines().collect();
             got.sort_unstable();
             let tabbed = text.replacen(' ', " ", 0);
-            let mut want: Vec<String> = tabbed.lines().map(|line| line.replacen(' ', "\t", 1).trim_end().to_owned()).collect();
+            let mut want: Vec<String> =
+                tabbed.lines().map(|line| line.replacen(' ', "\t", 1).trim_end().to_owned()).collect();
             want.sort_unstable();
             assert_eq!(got, want, "{reader} reads what {maker} made");
             let run = pick(reader).run("postmap", &["-q", "KEY2999", &table]);
@@ -420,8 +569,28 @@ fn postconf_shows_and_edits() {
             &mta,
             &mut text,
             &[
-                "postconf myhostname mydomain", "postconf -h myhostname", "postconf -d mydestination myorigin queue_run_delay", "postconf -x mydestination relay_domains", "postconf -n mynetworks_style relay_domains myhostname", "postconf nosuch_parameter", "postconf -d nosuch_parameter", "postconf -e mydomain=changed.example", "postconf -h mydomain", "postconf -e myhostname=a.example my_new=b", "postconf my_new", "postconf -# my_new", "postconf -X mydomain", "postconf -n mydomain",
-                "postconf -M smtp/unix", "postconf -M smtp", "postconf -M nosuch/unix", "postconf -F smtp/unix/command", "postconf -P", "postconf -o mydomain=x.example mydomain", "postconf -e novalue", "postconf -d bounce_queue_lifetime smtpd_recipient_limit inet_interfaces default_privs",
+                "postconf myhostname mydomain",
+                "postconf -h myhostname",
+                "postconf -d mydestination myorigin queue_run_delay",
+                "postconf -x mydestination relay_domains",
+                "postconf -n mynetworks_style relay_domains myhostname",
+                "postconf nosuch_parameter",
+                "postconf -d nosuch_parameter",
+                "postconf -e mydomain=changed.example",
+                "postconf -h mydomain",
+                "postconf -e myhostname=a.example my_new=b",
+                "postconf my_new",
+                "postconf -# my_new",
+                "postconf -X mydomain",
+                "postconf -n mydomain",
+                "postconf -M smtp/unix",
+                "postconf -M smtp",
+                "postconf -M nosuch/unix",
+                "postconf -F smtp/unix/command",
+                "postconf -P",
+                "postconf -o mydomain=x.example mydomain",
+                "postconf -e novalue",
+                "postconf -d bounce_queue_lifetime smtpd_recipient_limit inet_interfaces default_privs",
             ],
         );
         golden(&mta, "commands/postconf", &tidy(&mta, &text), &[]);
@@ -452,12 +621,19 @@ fn main_cf_grammar_and_its_errors() {
             harness::write_aged(&path.join("main.cf"), &format!("{main}{extra}\n"));
             std::fs::copy(mta.config().join("master.cf"), path.join("master.cf")).unwrap();
             let name = extra.split([' ', '=']).next().unwrap();
-            for args in [vec!["-c", path.to_str().unwrap(), "-x", name], vec!["-c", path.to_str().unwrap(), "-h", "first_x"]] {
+            for args in [
+                vec!["-c", path.to_str().unwrap(), "-x", name],
+                vec!["-c", path.to_str().unwrap(), "-h", "first_x"],
+            ] {
                 if args[3].is_empty() {
                     continue;
                 }
                 let run = mta.run("postconf", &args);
-                let _ = writeln!(text, "{extra}\n$ postconf {} {}\n{}{}= {}", args[2], args[3], run.out, run.err, run.code);
+                let _ = writeln!(
+                    text,
+                    "{extra}\n$ postconf {} {}\n{}{}= {}",
+                    args[2], args[3], run.out, run.err, run.code
+                );
             }
         }
         golden(&mta, "commands/main_cf", &tidy(&mta, &text), &[]);
@@ -469,7 +645,23 @@ fn postlog_postkick_and_postlock() {
     isolated(|world| {
         let mta = world.mta("mail").start();
         let mut text = String::new();
-        record(&mta, &mut text, &["postlog hello~world", "postlog -p warn -t tag careful", "postlog -p nosuch x", "postkick public pickup W", "postkick public nosuch W", "postkick", "postlock $CONFIG/box true", "postlock $CONFIG/box false", "postlock $CONFIG/box sh -c exit~7", "postlock $CONFIG/box nosuchcommand", "postlock"]);
+        record(
+            &mta,
+            &mut text,
+            &[
+                "postlog hello~world",
+                "postlog -p warn -t tag careful",
+                "postlog -p nosuch x",
+                "postkick public pickup W",
+                "postkick public nosuch W",
+                "postkick",
+                "postlock $CONFIG/box true",
+                "postlock $CONFIG/box false",
+                "postlock $CONFIG/box sh -c exit~7",
+                "postlock $CONFIG/box nosuchcommand",
+                "postlock",
+            ],
+        );
         mta.wait(&["careful"]);
         for line in mta.lines(&["hello world"]).iter().chain(&mta.lines(&["careful"])) {
             text.push_str(&normal_log(line));

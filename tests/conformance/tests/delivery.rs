@@ -26,7 +26,8 @@ fn mbox_in_the_spool_directory() {
     isolated(|world| {
         let mta = world.mta("mail").start();
         let user = world.user();
-        let mut text = deliver(&mta, &[&format!("{user}@example.com")], "Subject: hi\n\nFrom here\n>From there\nend\n");
+        let mut text =
+            deliver(&mta, &[&format!("{user}@example.com")], "Subject: hi\n\nFrom here\n>From there\nend\n");
         deliver(&mta, &[&user], "Subject: second\n\nx\n");
         let entries = mta.wait_mbox(&user, 2);
         text.push_str(&entries.concat());
@@ -70,7 +71,13 @@ fn maildir_in_the_home() {
         let file = std::fs::read_dir(path.join("new")).unwrap().flatten().next().expect("a message");
         let name = file.file_name().into_string().unwrap();
         let parts: Vec<&str> = name.splitn(3, '.').collect();
-        assert!(parts[0].len() == 10 && parts[1].starts_with('V') && parts[1].contains('I') && parts[1].contains('M'), "{name}");
+        assert!(
+            parts[0].len() == 10
+                && parts[1].starts_with('V')
+                && parts[1].contains('I')
+                && parts[1].contains('M'),
+            "{name}"
+        );
         golden(&mta, "delivery/maildir", &normal_dsn(&text), &[]);
     });
 }
@@ -91,7 +98,10 @@ fn aliases_to_commands_files_and_lists() {
             .start();
         let mut text = String::new();
         for name in ["command", "command+ext", "fail", "odd", "noise", "file", "both"] {
-            text.push_str(&format!("== {name}\n{}", deliver(&mta, &[&format!("{name}@example.com")], "Subject: x\n\nbody\n")));
+            text.push_str(&format!(
+                "== {name}\n{}",
+                deliver(&mta, &[&format!("{name}@example.com")], "Subject: x\n\nbody\n")
+            ));
         }
         text.push_str("== list\n");
         text.push_str(&deliver(&mta, &["list"], "Subject: list\n\nbody\n"));
@@ -111,7 +121,10 @@ fn an_alias_list_of_a_thousand() {
         let mta = world
             .mta("mail")
             .main(&format!("relayhost = {}", sink.nexthop()))
-            .aliases(&format!("everybody: {}\nowner-everybody: postmaster\npostmaster: root", members.join(",\n    ")))
+            .aliases(&format!(
+                "everybody: {}\nowner-everybody: postmaster\npostmaster: root",
+                members.join(",\n    ")
+            ))
             .start();
         let id = mta.send("sender@example.org", &["everybody"], "Subject: x\n\nbody\n");
         mta.wait_removed(&id);
@@ -147,11 +160,21 @@ fn forward_files() {
         mta.wait_empty();
         text.push_str(&format!("== alice\n{}", mbox(&mta.mailbox("alice")).concat()));
         text.push_str(&format!("== carol\n{}", mbox(&mta.mailbox("carol")).concat()));
-        text.push_str(&format!("== bob\n{}", std::fs::read_to_string(world.home("bob").join("got")).unwrap_or_default()));
-        text.push_str(&format!("== ext\n{}", std::fs::read_to_string(world.home("alice").join("extfile")).unwrap_or_default()));
+        text.push_str(&format!(
+            "== bob\n{}",
+            std::fs::read_to_string(world.home("bob").join("got")).unwrap_or_default()
+        ));
+        text.push_str(&format!(
+            "== ext\n{}",
+            std::fs::read_to_string(world.home("alice").join("extfile")).unwrap_or_default()
+        ));
         // a .forward that is world-writable, or somebody else's, counts as none
         forward("bob", ".forward", "alice\n");
-        std::fs::set_permissions(world.home("bob").join(".forward"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        std::fs::set_permissions(
+            world.home("bob").join(".forward"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o666),
+        )
+        .unwrap();
         text.push_str(&deliver(&mta, &["bob"], "Subject: three\n\nbody\n"));
         forward("bob", ".forward", "");
         text.push_str(&deliver(&mta, &["bob"], "Subject: four\n\nbody\n"));
@@ -167,20 +190,34 @@ fn forward_files() {
 fn mailbox_command_and_its_environment() {
     isolated(|world| {
         let user = world.user();
-        world.script("deliver", "(echo $*; env | sort | grep -v '^[P_]'; pwd; cat) > $DIR/out/seen".replace("$DIR", &world.dir().display().to_string()).as_str());
+        world.script(
+            "deliver",
+            "(echo $*; env | sort | grep -v '^[P_]'; pwd; cat) > $DIR/out/seen"
+                .replace("$DIR", &world.dir().display().to_string())
+                .as_str(),
+        );
         world.file("out/seen", "");
         for path in ["out", "out/seen"] {
-            std::fs::set_permissions(world.dir().join(path), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+            std::fs::set_permissions(
+                world.dir().join(path),
+                std::os::unix::fs::PermissionsExt::from_mode(0o777),
+            )
+            .unwrap();
         }
         let mta = world
             .mta("mail")
-            .main("recipient_delimiter = +\nmailbox_command = $DIR/deliver -a \"$USER\" $EXTENSION -d $DOMAIN".replace("$DIR", &world.dir().display().to_string()).as_str())
+            .main(
+                "recipient_delimiter = +\nmailbox_command = $DIR/deliver -a \"$USER\" $EXTENSION -d $DOMAIN"
+                    .replace("$DIR", &world.dir().display().to_string())
+                    .as_str(),
+            )
             .start();
         let mut text = deliver(&mta, &[&format!("{user}+folder@example.com")], "Subject: x\n\nbody\n");
         text.push_str(&std::fs::read_to_string(world.dir().join("out/seen")).unwrap());
         let home = nix_home(&user);
         let text = normal_dsn(&text).replace(&home, "HOME").replace(&user, "alice");
-        let text: String = text.lines().filter(|line| !line.starts_with("SHELL=")).map(|line| format!("{line}\n")).collect();
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("SHELL=")).map(|line| format!("{line}\n")).collect();
         golden(&mta, "delivery/mailbox_command", &text, &[]);
     });
 }
@@ -197,10 +234,16 @@ fn unknown_users_and_where_they_may_go() {
         let user = world.user();
         let mta = world.mta("mail").main("local_recipient_maps =\nrecipient_delimiter = +").start();
         let mut text = String::new();
-        for to in ["nosuch@example.com", "nosuch+ext@example.com", "postmaster@example.com", "mailer-daemon@example.com"] {
+        for to in [
+            "nosuch@example.com",
+            "nosuch+ext@example.com",
+            "postmaster@example.com",
+            "mailer-daemon@example.com",
+        ] {
             text.push_str(&deliver(&mta, &[to], "x\n"));
         }
-        let second = world.mta("second").main(&format!("local_recipient_maps =\nluser_relay = {user}")).start();
+        let second =
+            world.mta("second").main(&format!("local_recipient_maps =\nluser_relay = {user}")).start();
         text.push_str(&deliver(&second, &["nosuch@example.com"], "Subject: x\n\nx\n"));
         text.push_str(&second.wait_mbox(&user, 1).concat());
         golden(&mta, "delivery/unknown", &normal_dsn(&text).replace(&user, "alice"), &[]);
@@ -212,7 +255,11 @@ fn delivered_to_ends_a_loop() {
     isolated(|world| {
         let user = world.user();
         let mta = world.mta("mail").start();
-        let text = deliver(&mta, &[&format!("{user}@example.com")], &format!("Delivered-To: {user}@example.com\nSubject: x\n\nx\n"));
+        let text = deliver(
+            &mta,
+            &[&format!("{user}@example.com")],
+            &format!("Delivered-To: {user}@example.com\nSubject: x\n\nx\n"),
+        );
         golden(&mta, "delivery/loop", &text.replace(&user, "alice"), &[]);
     });
 }
@@ -235,11 +282,8 @@ fn a_full_or_locked_mailbox_defers_or_bounces() {
 }
 
 fn virtual_mta(world: &World, more: &str) -> Mta {
-    let (uid, gid) = if world.root() {
-        (world.uid("bob"), world.uid("bob"))
-    } else {
-        (nix_id("-u"), nix_id("-g"))
-    };
+    let (uid, gid) =
+        if world.root() { (world.uid("bob"), world.uid("bob")) } else { (nix_id("-u"), nix_id("-g")) };
     let base = world.dir().join("vmail");
     std::fs::create_dir(&base).unwrap();
     if world.root() {
@@ -260,7 +304,10 @@ fn nix_id(option: &str) -> u32 {
 #[test]
 fn virtual_mailboxes() {
     isolated(|world| {
-        let mta = virtual_mta(world, "virtual_mailbox_maps = inline:{{box@v.example=box},{dir@v.example=dir/},{@v.example=catchall/}}");
+        let mta = virtual_mta(
+            world,
+            "virtual_mailbox_maps = inline:{{box@v.example=box},{dir@v.example=dir/},{@v.example=catchall/}}",
+        );
         let mut text = String::new();
         for to in ["box@v.example", "BOX+ext@v.example", "dir@v.example", "other@v.example"] {
             text.push_str(&format!("== {to}\n{}", deliver(&mta, &[to], "Subject: x\n\nFrom body\n")));
@@ -281,7 +328,12 @@ fn virtual_mailboxes() {
 fn virtual_unknown_user_and_alias_domain() {
     isolated(|world| {
         let user = world.user();
-        let mta = virtual_mta(world, &format!("virtual_mailbox_maps = inline:{{box@v.example=box}}\nsmtpd_reject_unlisted_recipient = no\nvirtual_alias_domains = alias.example\nvirtual_alias_maps = inline:{{x@alias.example={user}}}"));
+        let mta = virtual_mta(
+            world,
+            &format!(
+                "virtual_mailbox_maps = inline:{{box@v.example=box}}\nsmtpd_reject_unlisted_recipient = no\nvirtual_alias_domains = alias.example\nvirtual_alias_maps = inline:{{x@alias.example={user}}}"
+            ),
+        );
         let mut text = deliver(&mta, &["nosuch@v.example"], "x\n");
         text.push_str(&deliver(&mta, &["x@alias.example"], "x\n"));
         text.push_str(&deliver(&mta, &["y@alias.example"], "x\n"));
@@ -292,10 +344,17 @@ fn virtual_unknown_user_and_alias_domain() {
 #[test]
 fn pipe_runs_commands_with_macros_and_flags() {
     isolated(|world| {
-        world.script("piped", &format!("(printf '%s\\n' \"$@\"; cat; echo ==) >> {}/out/piped", world.dir().display()));
+        world.script(
+            "piped",
+            &format!("(printf '%s\\n' \"$@\"; cat; echo ==) >> {}/out/piped", world.dir().display()),
+        );
         world.file("out/piped", "");
         for path in ["out", "out/piped"] {
-            std::fs::set_permissions(world.dir().join(path), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+            std::fs::set_permissions(
+                world.dir().join(path),
+                std::os::unix::fs::PermissionsExt::from_mode(0o777),
+            )
+            .unwrap();
         }
         let user = world.user();
         let mta = world
@@ -304,7 +363,12 @@ fn pipe_runs_commands_with_macros_and_flags() {
             .master(&format!("plain unix - n n - - pipe user={user} argv=$DIR/piped -f ${{sender}} -n ${{nexthop}} -- ${{recipient}} ${{user}} ${{extension}} ${{domain}} ${{client_address}}\none unix - n n - - pipe flags=DORhuq> user={user} argv=$DIR/piped ${{sender}} ${{recipient}} ${{original_recipient}} ${{mailbox}} {{a b}}\nfail unix - n n - - pipe user={user} argv=/bin/sh -c {{echo no such thing; exit 67}}\ntemp unix - n n - - pipe user={user} argv=/bin/sh -c {{exit 75}}\ntalk unix - n n - - pipe user={user} argv=/bin/echo all is well"))
             .start();
         let mut text = String::new();
-        for to in [&["a@plain.example", "b+x@plain.example"][..], &["\"Q r+Ext\"@FLAGS.example"], &["x@fail.example"], &["x@talk.example"]] {
+        for to in [
+            &["a@plain.example", "b+x@plain.example"][..],
+            &["\"Q r+Ext\"@FLAGS.example"],
+            &["x@fail.example"],
+            &["x@talk.example"],
+        ] {
             text.push_str(&deliver(&mta, to, "Subject: x\n\nFrom body\n.\n"));
         }
         let id = mta.send("sender@example.org", &["x@temp.example"], "x\n");
@@ -345,7 +409,16 @@ fn transports_by_class_and_map() {
             ))
             .start();
         let mut text = String::new();
-        for to in ["x@default.example", "x@special.example", "x@a.sub.example", "x@sub.example", "user+ext@one.example", "user@one.example", "x@relay.example", "x@nexthop.example"] {
+        for to in [
+            "x@default.example",
+            "x@special.example",
+            "x@a.sub.example",
+            "x@sub.example",
+            "user+ext@one.example",
+            "user@one.example",
+            "x@relay.example",
+            "x@nexthop.example",
+        ] {
             text.push_str(&deliver(&mta, &[to], "x\n").replace(&other.port().to_string(), "OTHER"));
         }
         text.push_str(&format!("{} {}\n", sink.received().len(), other.received().len()));

@@ -30,7 +30,8 @@ impl Random {
 fn arrivals(received: &[Received]) -> HashMap<(String, String), usize> {
     let mut count = HashMap::new();
     for message in received {
-        let subject = message.data.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or("").to_owned();
+        let subject =
+            message.data.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or("").to_owned();
         assert!(message.data.ends_with("\nTHE END\n"), "half a message was sent: {:?}", message.data);
         for rcpt in &message.rcpts {
             let address = rcpt.split(['<', '>']).nth(1).unwrap_or("").to_owned();
@@ -54,9 +55,13 @@ fn exchange(first: Target, second: Target, count: usize) {
         let mut client = queueing.ehlo();
         for n in 0..count {
             let subject = format!("message {n}");
-            let rcpts: Vec<String> = (0..1 + n % 3).map(|k| format!("r{k}+{n}@x{}.example", k + n % 7)).collect();
+            let rcpts: Vec<String> =
+                (0..1 + n % 3).map(|k| format!("r{k}+{n}@x{}.example", k + n % 7)).collect();
             if n % 50 == 17 {
-                let args: Vec<&str> = ["-f", "s@example.org", "-i", "-N", "failure"].into_iter().chain(rcpts.iter().map(String::as_str)).collect();
+                let args: Vec<&str> = ["-f", "s@example.org", "-i", "-N", "failure"]
+                    .into_iter()
+                    .chain(rcpts.iter().map(String::as_str))
+                    .collect();
                 assert_eq!(queueing.run_with("sendmail", &args, &body(&subject)).code, 0);
             } else {
                 let list: Vec<&str> = rcpts.iter().map(String::as_str).collect();
@@ -68,7 +73,10 @@ fn exchange(first: Target, second: Target, count: usize) {
         drop(client);
         until("all messages to be picked up", || queueing.queue("maildrop").is_empty().then_some(()));
         queueing.stop();
-        let mut files: Vec<String> = ["maildrop", "incoming", "active", "deferred", "hold"].iter().flat_map(|queue| queueing.queue(queue).into_iter().map(move |id| format!("{queue}/{id}"))).collect();
+        let mut files: Vec<String> = ["maildrop", "incoming", "active", "deferred", "hold"]
+            .iter()
+            .flat_map(|queue| queueing.queue(queue).into_iter().map(move |id| format!("{queue}/{id}")))
+            .collect();
         files.sort();
         assert_eq!(files.len(), count, "{files:?}");
         let delivering = world.mta("second").target(second).spool_of(&queueing).main(&main).start();
@@ -112,7 +120,10 @@ enum Blow {
 fn crash(seed: u64, blows: usize) {
     isolated(move |world| {
         let sink = Sink::smtp().start();
-        let mta = world.mta("mail").main(&format!("relayhost = {}\nservice_throttle_time = 1s\nipc_timeout = 10s", sink.nexthop())).start();
+        let mta = world
+            .mta("mail")
+            .main(&format!("relayhost = {}\nservice_throttle_time = 1s\nipc_timeout = 10s", sink.nexthop()))
+            .start();
         let acknowledged = Mutex::new(Vec::new());
         let (stop, held) = (AtomicBool::new(false), Mutex::new(()));
         std::thread::scope(|scope| {
@@ -121,10 +132,24 @@ fn crash(seed: u64, blows: usize) {
                 scope.spawn(move || submit_until(mta, writer, stop, acknowledged));
             }
             let mut random = Random(seed);
-            let targets = ["smtpd", "cleanup", "qmgr", "smtp", "trivial-rewrite", "bounce", "pickup", "anvil", "postlogd"];
+            let targets = [
+                "smtpd",
+                "cleanup",
+                "qmgr",
+                "smtp",
+                "trivial-rewrite",
+                "bounce",
+                "pickup",
+                "anvil",
+                "postlogd",
+            ];
             for _ in 0..blows {
                 std::thread::sleep(std::time::Duration::from_millis(50 + random.next() % 150));
-                let blow = if random.below(4) == 0 { Blow::All } else { Blow::Daemon(targets[random.below(targets.len())]) };
+                let blow = if random.below(4) == 0 {
+                    Blow::All
+                } else {
+                    Blow::Daemon(targets[random.below(targets.len())])
+                };
                 strike(&mta, blow, &held);
             }
             stop.store(true, Ordering::Relaxed);
@@ -136,7 +161,12 @@ fn crash(seed: u64, blows: usize) {
         let acknowledged = acknowledged.into_inner().unwrap();
         assert!(!acknowledged.is_empty(), "no message was acknowledged at all");
         for key in &acknowledged {
-            assert!(got.contains_key(key), "lost: {key:?} of {} acknowledged, {} arrived", acknowledged.len(), got.len());
+            assert!(
+                got.contains_key(key),
+                "lost: {key:?} of {} acknowledged, {} arrived",
+                acknowledged.len(),
+                got.len()
+            );
         }
         let twice = got.values().filter(|count| **count > 1).count();
         assert!(twice <= blows * 25, "{twice} duplicates after {blows} blows");
@@ -166,7 +196,10 @@ fn submit_until(mta: &Mta, writer: usize, stop: &AtomicBool, acknowledged: &Mute
             continue;
         };
         drop(stream);
-        let Some(mut client) = harness::Client::try_connect(mta.address(), std::time::Duration::from_secs(5)) else { continue };
+        let Some(mut client) = harness::Client::try_connect(mta.address(), std::time::Duration::from_secs(5))
+        else {
+            continue;
+        };
         if !client.banner().starts_with("220") || !client.cmd("EHLO c").starts_with("250") {
             continue;
         }
@@ -174,7 +207,8 @@ fn submit_until(mta: &Mta, writer: usize, stop: &AtomicBool, acknowledged: &Mute
             n += 1;
             let subject = format!("writer {writer} message {n}");
             let rcpt = format!("w{writer}n{n}@x.example");
-            let steps = ["MAIL FROM:<s@example.org>".to_owned(), format!("RCPT TO:<{rcpt}>"), "DATA".to_owned()];
+            let steps =
+                ["MAIL FROM:<s@example.org>".to_owned(), format!("RCPT TO:<{rcpt}>"), "DATA".to_owned()];
             if !steps.iter().all(|step| matches!(client.cmd(step).bytes().next(), Some(b'2' | b'3'))) {
                 break;
             }
@@ -298,7 +332,9 @@ fn a_truncated_queue_file_is_never_sent() {
             put(&mta.spool().join("incoming").join(format!("ABCDE{n:05}")), &whole[..*cut], &owner, 0o700);
         }
         let second = world.mta("second").spool_of(&mta).main(&main).start();
-        until("the cut files to be dealt with", || (second.queue("incoming").is_empty() && second.queue("active").is_empty()).then_some(()));
+        until("the cut files to be dealt with", || {
+            (second.queue("incoming").is_empty() && second.queue("active").is_empty()).then_some(())
+        });
         assert!(sink.received().is_empty(), "{:?}", sink.received());
         still_sends(&second, &sink);
     });

@@ -31,7 +31,11 @@ fn one_message_to_several_recipients_goes_in_one_transaction() {
     isolated(|world| {
         let sink = Sink::smtp().start();
         let mta = world.mta("mail").main(&format!("relayhost = {}", sink.nexthop())).start();
-        let id = mta.send("s@example.org", &["c@x.example", "a@y.example", "b@x.example"], "Subject: x\n\n.\n..\nbody\n");
+        let id = mta.send(
+            "s@example.org",
+            &["c@x.example", "a@y.example", "b@x.example"],
+            "Subject: x\n\n.\n..\nbody\n",
+        );
         let mut text = outcomes(&mta, &id);
         text.push_str(&dialogues(&sink));
         assert!(sink.received()[0].data.ends_with("\n\n.\n..\nbody\n"), "{}", sink.received()[0].data);
@@ -48,11 +52,19 @@ fn each_recipient_has_its_own_result() {
             .on("RCPT TO:<plain", "553 no enhanced code")
             .on_first(1, "RCPT TO:<later", "450 4.2.1 come back")
             .start();
-        let mta = world.mta("mail").main(&format!("relayhost = {}\nbounce_queue_lifetime = 0", sink.nexthop())).start();
-        let id = mta.send("s@example.org", &["bad@x.example", "good@x.example", "later@x.example", "multi@x.example", "plain@x.example"], "Subject: x\n\nbody\n");
+        let mta = world
+            .mta("mail")
+            .main(&format!("relayhost = {}\nbounce_queue_lifetime = 0", sink.nexthop()))
+            .start();
+        let id = mta.send(
+            "s@example.org",
+            &["bad@x.example", "good@x.example", "later@x.example", "multi@x.example", "plain@x.example"],
+            "Subject: x\n\nbody\n",
+        );
         let text = outcomes(&mta, &id);
         mta.wait_empty();
-        let got: Vec<String> = sink.received().iter().filter(|m| m.mail.starts_with("<s@")).map(|m| m.rcpts.join(" ")).collect();
+        let got: Vec<String> =
+            sink.received().iter().filter(|m| m.mail.starts_with("<s@")).map(|m| m.rcpts.join(" ")).collect();
         let text = format!("{text}{}\n", got.join("\n"));
         golden(&mta, "relay/each", &text, &[]);
     });
@@ -76,8 +88,13 @@ fn replies_to_every_command_decide_the_outcome() {
     ];
     isolated(move |world| {
         let mta = world.mta("mail").main("default_destination_concurrency_failed_cohort_limit = 10\nqueue_run_delay = 100s\nminimal_backoff_time = 100s\nmaximal_backoff_time = 100s\ntransport_maps = texthash:$CONFIG/transport\ndefault_transport = discard");
-        let sinks: Vec<Sink> = cases.iter().map(|(command, reply)| Sink::smtp().on(command, reply).start()).collect();
-        let map: String = sinks.iter().enumerate().map(|(n, sink)| format!("case{n}.example smtp:{}\n", sink.nexthop())).collect();
+        let sinks: Vec<Sink> =
+            cases.iter().map(|(command, reply)| Sink::smtp().on(command, reply).start()).collect();
+        let map: String = sinks
+            .iter()
+            .enumerate()
+            .map(|(n, sink)| format!("case{n}.example smtp:{}\n", sink.nexthop()))
+            .collect();
         let mta = mta.table("texthash", "transport", &map).start();
         let mut text = String::new();
         for (n, (command, reply)) in cases.iter().enumerate() {
@@ -105,11 +122,25 @@ fn a_server_without_esmtp_gets_helo_and_no_parameters() {
 fn features_of_the_server_are_used_only_when_offered() {
     isolated(|world| {
         let sink = Sink::smtp().features(&["SIZE 500", "8BITMIME"]).start();
-        let mta = world.mta("mail").main(&format!("relayhost = {}\ndefault_destination_recipient_limit = 2", sink.nexthop())).start();
-        let id = mta.send("s@example.org", &["a@x.example", "b@x.example", "c@x.example"], "Subject: x\n\nbody\n");
+        let mta = world
+            .mta("mail")
+            .main(&format!("relayhost = {}\ndefault_destination_recipient_limit = 2", sink.nexthop()))
+            .start();
+        let id =
+            mta.send("s@example.org", &["a@x.example", "b@x.example", "c@x.example"], "Subject: x\n\nbody\n");
         let mut text = outcomes(&mta, &id);
-        text.push_str(&dialogues(&sink).lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect::<String>());
-        let id = mta.send("s@example.org", &["a@x.example"], &format!("Subject: x\n\n{}", "0123456789\n".repeat(60)));
+        text.push_str(
+            &dialogues(&sink)
+                .lines()
+                .filter(|line| !line.is_empty())
+                .map(|line| format!("{line}\n"))
+                .collect::<String>(),
+        );
+        let id = mta.send(
+            "s@example.org",
+            &["a@x.example"],
+            &format!("Subject: x\n\n{}", "0123456789\n".repeat(60)),
+        );
         text.push_str(&outcomes(&mta, &id).replace(|c: char| c.is_ascii_digit(), "9"));
         golden(&mta, "relay/features", &text, &[]);
     });
@@ -138,7 +169,8 @@ fn connections_are_reused_when_asked_for() {
             .mta("mail")
             .main(&format!("relayhost = {}\nsmtp_connection_cache_destinations = {}\nsmtp_destination_concurrency_limit = 1", sink.nexthop(), sink.nexthop()))
             .start();
-        let ids: Vec<String> = (0..5).map(|_| mta.send("s@example.org", &["a@x.example"], "Subject: x\n\nbody\n")).collect();
+        let ids: Vec<String> =
+            (0..5).map(|_| mta.send("s@example.org", &["a@x.example"], "Subject: x\n\nbody\n")).collect();
         for id in &ids {
             mta.wait_removed(id);
         }
@@ -168,9 +200,17 @@ fn a_dead_server_defers_and_the_next_run_delivers() {
 #[test]
 fn lost_connections_and_silence_defer() {
     isolated(|world| {
-        let drops: Vec<Sink> = ["CONNECT", "EHLO", "MAIL", "DATA", "."].iter().map(|at| Sink::smtp().drop_first(9, at).start()).collect();
+        let drops: Vec<Sink> = ["CONNECT", "EHLO", "MAIL", "DATA", "."]
+            .iter()
+            .map(|at| Sink::smtp().drop_first(9, at).start())
+            .collect();
         let stall = Sink::smtp().stall("MAIL").start();
-        let map: String = drops.iter().chain([&stall]).enumerate().map(|(n, sink)| format!("case{n}.example smtp:{}\n", sink.nexthop())).collect();
+        let map: String = drops
+            .iter()
+            .chain([&stall])
+            .enumerate()
+            .map(|(n, sink)| format!("case{n}.example smtp:{}\n", sink.nexthop()))
+            .collect();
         let mta = world
             .mta("mail")
             .main("transport_maps = texthash:$CONFIG/transport\nqueue_run_delay = 100s\nminimal_backoff_time = 100s\nmaximal_backoff_time = 100s\nsmtp_mail_timeout = 1s")
@@ -189,12 +229,20 @@ fn lost_connections_and_silence_defer() {
 #[test]
 fn lmtp_has_a_result_for_each_recipient() {
     isolated(|world| {
-        let sink = Sink::lmtp().on(". <full", "452 4.2.2 over quota").on(". <gone", "550 5.2.1 disabled").on("RCPT TO:<nobody", "550 5.1.1 unknown").start();
+        let sink = Sink::lmtp()
+            .on(". <full", "452 4.2.2 over quota")
+            .on(". <gone", "550 5.2.1 disabled")
+            .on("RCPT TO:<nobody", "550 5.1.1 unknown")
+            .start();
         let mta = world
             .mta("mail")
             .main(&format!("virtual_mailbox_domains = v.example\nvirtual_transport = lmtp:inet:{}\nqueue_run_delay = 100s\ndefault_transport = discard\nlmtp_destination_recipient_limit = 10", sink.nexthop()))
             .start();
-        let id = mta.send("s@example.org", &["ok@v.example", "full@v.example", "gone@v.example", "nobody@v.example"], "Subject: x\n\nbody\n");
+        let id = mta.send(
+            "s@example.org",
+            &["ok@v.example", "full@v.example", "gone@v.example", "nobody@v.example"],
+            "Subject: x\n\nbody\n",
+        );
         until("four results", || (mta.lines(&[&format!(" {id}: to=")]).len() >= 4).then_some(()));
         let mut text = lines_of(&mta, &id);
         text.push_str(&dialogues(&sink));
@@ -222,9 +270,22 @@ big.example TXT x
 fn mail_exchangers_are_tried_in_order_of_preference() {
     isolated_dns(ZONE, |world| {
         let second = Sink::smtp().at("127.0.0.12:25").start();
-        let mta = world.mta("mail").main("queue_run_delay = 100s\nminimal_backoff_time = 100s\nmaximal_backoff_time = 100s").start();
+        let mta = world
+            .mta("mail")
+            .main("queue_run_delay = 100s\nminimal_backoff_time = 100s\nmaximal_backoff_time = 100s")
+            .start();
         let mut text = String::new();
-        for to in ["x@dest.example", "x@bare.example", "x@alias.example", "x@null.example", "x@dangling.example", "x@broken.example", "x@nodata.example", "x@nosuch.example", "x@[127.0.0.12]"] {
+        for to in [
+            "x@dest.example",
+            "x@bare.example",
+            "x@alias.example",
+            "x@null.example",
+            "x@dangling.example",
+            "x@broken.example",
+            "x@nodata.example",
+            "x@nosuch.example",
+            "x@[127.0.0.12]",
+        ] {
             let id = mta.send("", &[to], "Subject: x\n\nbody\n");
             mta.wait(&[&format!(" {id}: to=")]);
             text.push_str(&lines_of(&mta, &id));
@@ -247,7 +308,10 @@ fn mail_exchangers_are_tried_in_order_of_preference() {
 fn a_relayhost_by_name_and_a_fallback() {
     isolated_dns(ZONE, |world| {
         let second = Sink::smtp().at("127.0.0.12:2525").start();
-        let mta = world.mta("mail").main("relayhost = dest.example:2525\nsmtp_fallback_relay = [mx2.dest.example]:2525").start();
+        let mta = world
+            .mta("mail")
+            .main("relayhost = dest.example:2525\nsmtp_fallback_relay = [mx2.dest.example]:2525")
+            .start();
         let id = mta.send("s@example.org", &["x@anything.example"], "Subject: x\n\nbody\n");
         let mut text = outcomes(&mta, &id);
         let other = world.mta("second").main("smtp_fallback_relay = [mx2.dest.example]:2525").start();
@@ -273,7 +337,11 @@ fn an_unknown_user_comes_back_with_a_whole_report() {
         let user = world.user();
         let from = format!("{user}@example.com");
         let mta = world.mta("mail").main("local_recipient_maps =").start();
-        mta.send(&from, &["nosuch@example.com", "other+very.long.local.part.that.makes.the.line.wrap.around@example.com"], "Subject: hello\nX-Long: yes\n\nbody line one\nbody line two\n");
+        mta.send(
+            &from,
+            &["nosuch@example.com", "other+very.long.local.part.that.makes.the.line.wrap.around@example.com"],
+            "Subject: hello\nX-Long: yes\n\nbody line one\nbody line two\n",
+        );
         mta.wait_empty();
         let mut text = notices(&mta, &user, 1);
         for line in mta.log_of("bounce").lines() {
@@ -290,7 +358,13 @@ fn dsn_parameters_decide_what_a_notice_holds() {
         let user = world.user();
         let mta = world.mta("mail").main("local_recipient_maps =").start();
         let mut client = mta.ehlo();
-        for line in [format!("MAIL FROM:<{user}@example.com> RET=HDRS ENVID=id+2B1"), format!("RCPT TO:<{user}@example.com> NOTIFY=SUCCESS ORCPT=rfc822;Orig+2BAlice@example.com"), "RCPT TO:<never@example.com> NOTIFY=NEVER".to_owned(), "RCPT TO:<fail@example.com> NOTIFY=FAILURE ORCPT=rfc822;original@example.com".to_owned(), "RCPT TO:<success@example.com> NOTIFY=SUCCESS".to_owned()] {
+        for line in [
+            format!("MAIL FROM:<{user}@example.com> RET=HDRS ENVID=id+2B1"),
+            format!("RCPT TO:<{user}@example.com> NOTIFY=SUCCESS ORCPT=rfc822;Orig+2BAlice@example.com"),
+            "RCPT TO:<never@example.com> NOTIFY=NEVER".to_owned(),
+            "RCPT TO:<fail@example.com> NOTIFY=FAILURE ORCPT=rfc822;original@example.com".to_owned(),
+            "RCPT TO:<success@example.com> NOTIFY=SUCCESS".to_owned(),
+        ] {
             assert!(client.cmd(&line).starts_with("250"), "{line}");
         }
         assert!(client.cmd("DATA").starts_with("354"));
@@ -325,7 +399,11 @@ fn deferred_mail_is_warned_about_and_expires() {
         let id = mta.send(&format!("{user}@example.com"), &["x@retry.example"], "Subject: hello\n\nbody\n");
         let mut text = notices(&mta, &user, 2);
         mta.wait_removed(&id);
-        for line in mta.log_of("bounce").lines().chain(mta.lines(&[&format!(" {id}: "), "expired"]).iter().map(String::as_str)) {
+        for line in mta
+            .log_of("bounce")
+            .lines()
+            .chain(mta.lines(&[&format!(" {id}: "), "expired"]).iter().map(String::as_str))
+        {
             text.push_str(&normal_log(line));
             text.push('\n');
         }
@@ -337,7 +415,11 @@ fn deferred_mail_is_warned_about_and_expires() {
 fn bounces_of_bounces_go_to_the_postmaster_when_asked_for() {
     isolated(|world| {
         let user = world.user();
-        let mta = world.mta("mail").main("local_recipient_maps =\nnotify_classes = resource, software, bounce, 2bounce").aliases(&format!("postmaster: {user}")).start();
+        let mta = world
+            .mta("mail")
+            .main("local_recipient_maps =\nnotify_classes = resource, software, bounce, 2bounce")
+            .aliases(&format!("postmaster: {user}"))
+            .start();
         mta.send("", &["nosuch@example.com"], "Subject: hello\n\nbody\n");
         mta.wait_empty();
         let mut text = notices(&mta, &user, 1);
@@ -354,7 +436,10 @@ fn the_postmaster_gets_copies_and_transcripts() {
         mta.send("s@x.example", &["nosuch@example.com"], "Subject: hello\n\nbody\n");
         let list = mta.wait_mbox(&user, 1);
         let mut text = normal_dsn(&list.join("")).replace(&user, "alice");
-        harness::talk(&mta, &["EHLO c", "FOO", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>", "QUIT"]);
+        harness::talk(
+            &mta,
+            &["EHLO c", "FOO", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>", "QUIT"],
+        );
         let list = mta.wait_mbox(&user, 2);
         text.push_str(&normal_dsn(&list[1]).replace(&user, "alice"));
         golden(&mta, "bounce/postmaster", &text, &[]);
@@ -366,7 +451,17 @@ fn a_verify_probe_reports_without_delivering() {
     isolated(|world| {
         let user = world.user();
         let mta = world.mta("mail").start();
-        let run = mta.run_with("sendmail", &["-bv", "-f", &format!("{user}@example.com"), &format!("{user}@example.com"), "nosuch@example.com"], "");
+        let run = mta.run_with(
+            "sendmail",
+            &[
+                "-bv",
+                "-f",
+                &format!("{user}@example.com"),
+                &format!("{user}@example.com"),
+                "nosuch@example.com",
+            ],
+            "",
+        );
         assert_eq!((run.code, run.err.as_str()), (0, ""));
         assert_eq!(run.out, format!("Mail Delivery Status Report will be mailed to <{user}@example.com>.\n"));
         golden(&mta, "bounce/verify", &notices(&mta, &user, 1), &[]);

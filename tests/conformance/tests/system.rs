@@ -11,10 +11,24 @@ fn the_postfix_command_starts_and_stops() {
     isolated(|world| {
         let mta = world.mta("mail").build();
         let mut text = String::new();
-        for words in [&["status"][..], &["stop"], &["start"], &["status"], &["start"], &["flush"], &["reload"], &["nosuch"], &[], &["abort"], &["status"]] {
+        for words in [
+            &["status"][..],
+            &["stop"],
+            &["start"],
+            &["status"],
+            &["start"],
+            &["flush"],
+            &["reload"],
+            &["nosuch"],
+            &[],
+            &["abort"],
+            &["status"],
+        ] {
             let run = mta.run("postfix", words);
             if words == ["abort"] || words == ["start"] || words == ["reload"] {
-                until("the master to follow", || (mta.master_pid().is_some() != (words == ["abort"])).then_some(()));
+                until("the master to follow", || {
+                    (mta.master_pid().is_some() != (words == ["abort"])).then_some(())
+                });
             }
             // What they say depends on whether they write to a terminal; what counts for scripts is the status.
             let _ = writeln!(text, "$ postfix {}\n= {}", words.join(" "), run.code);
@@ -32,7 +46,8 @@ fn the_master_logs_its_life() {
         assert_eq!(second.code, 0);
         mta.wait(&["between"]);
         mta.stop();
-        let lines: String = mta.lines(&["postfix/master["]).iter().map(|line| normal_log(line) + "\n").collect();
+        let lines: String =
+            mta.lines(&["postfix/master["]).iter().map(|line| normal_log(line) + "\n").collect();
         let lines = lines.replace(mta_version(&mta), "VERSION");
         golden(&mta, "system/master", &lines, &[]);
     });
@@ -48,7 +63,8 @@ fn a_second_master_is_refused() {
         let mta = world.mta("mail").start();
         let config = mta.config().display().to_string();
         let master = mta.config().with_file_name("libexec").join("master");
-        let output = std::process::Command::new(master).args(["-c", &config, "-d"]).env_clear().output().unwrap();
+        let output =
+            std::process::Command::new(master).args(["-c", &config, "-d"]).env_clear().output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         golden(&mta, "system/second_master", &normal(&String::from_utf8_lossy(&output.stderr)), &[]);
         mta.send("a@example.org", &["postmaster@example.com"], "still there\n");
@@ -80,10 +96,18 @@ fn a_service_that_fails_is_throttled_and_tried_again() {
     isolated(|world| {
         world.script("broken", "exit 3");
         let port = harness::free_port();
-        let mta = world.mta("mail").main("service_throttle_time = 1s").master(&format!("127.0.0.1:{port} inet n - n - - ../../broken")).start();
+        let mta = world
+            .mta("mail")
+            .main("service_throttle_time = 1s")
+            .master(&format!("127.0.0.1:{port} inet n - n - - ../../broken"))
+            .start();
         let _client = harness::Client::connect(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
         mta.wait_count(&["throttling"], 2);
-        let mut lines: Vec<String> = mta.lines(&["postfix/master", "warning: "]).iter().map(|line| normal_log(line).replace("//", "/")).collect();
+        let mut lines: Vec<String> = mta
+            .lines(&["postfix/master", "warning: "])
+            .iter()
+            .map(|line| normal_log(line).replace("//", "/"))
+            .collect();
         lines.truncate(2);
         golden(&mta, "system/throttle", &lines.join("\n"), &[]);
         mta.send("a@example.org", &["postmaster@example.com"], "others are served\n");
@@ -96,11 +120,25 @@ fn master_cf_errors_are_fatal_with_their_line() {
         let mta = world.mta("mail").build();
         let master_cf = std::fs::read_to_string(mta.config().join("master.cf")).unwrap();
         let mut text = String::new();
-        for line in ["short unix", "x udp n - n - - smtpd", "x inet y - n - - smtpd", "x unix n - q - - smtpd", "x unix n - n - many smtpd", "- unix n - n - - smtpd", "x unix n - n bad - smtpd", "127.0.0.1: inet n - n - - smtpd", "x unix n - n - - smtpd {a b"] {
+        for line in [
+            "short unix",
+            "x udp n - n - - smtpd",
+            "x inet y - n - - smtpd",
+            "x unix n - q - - smtpd",
+            "x unix n - n - many smtpd",
+            "- unix n - n - - smtpd",
+            "x unix n - n bad - smtpd",
+            "127.0.0.1: inet n - n - - smtpd",
+            "x unix n - n - - smtpd {a b",
+        ] {
             std::fs::write(mta.config().join("master.cf"), format!("{master_cf}{line}\n")).unwrap();
             let config = mta.config().display().to_string();
             let master = mta.config().with_file_name("libexec").join("master");
-            let output = std::process::Command::new(master).args(["-c", &config, "-d", "-e", "1"]).env_clear().output().unwrap();
+            let output = std::process::Command::new(master)
+                .args(["-c", &config, "-d", "-e", "1"])
+                .env_clear()
+                .output()
+                .unwrap();
             let said = normal(&String::from_utf8_lossy(&output.stderr));
             let _ = writeln!(text, "{line}\n{said}= {}", output.status.code().unwrap_or(-1));
         }
@@ -115,12 +153,18 @@ fn every_daemon_logs_what_log_readers_expect() {
         let sink = Sink::smtp().on("RCPT TO:<bad", "550 5.1.1 no").start();
         let mta = world.mta("mail").main(&format!("relayhost = {}\nlocal_recipient_maps =\nsmtpd_reject_unlisted_recipient = no\nlocal_header_rewrite_clients =\ntransport_maps = inline:{{{{later.example=retry:4.2.2 wait}}}}", sink.nexthop())).start();
         let mut text = String::new();
-        for to in [&[format!("{user}@example.com")][..], &["x@remote.example".to_owned(), "y@remote.example".to_owned()], &["bad@remote.example".to_owned()], &["nosuch@example.com".to_owned()]] {
+        for to in [
+            &[format!("{user}@example.com")][..],
+            &["x@remote.example".to_owned(), "y@remote.example".to_owned()],
+            &["bad@remote.example".to_owned()],
+            &["nosuch@example.com".to_owned()],
+        ] {
             let to: Vec<&str> = to.iter().map(String::as_str).collect();
             let id = mta.send("", &to, "Message-Id: <fixed@x>\nSubject: x\n\nbody\n");
             mta.wait_removed(&id);
             mta.log_of("qmgr");
-            let mut lines: Vec<String> = mta.lines(&[&format!(" {id}: ")]).iter().map(|line| normal_log(line)).collect();
+            let mut lines: Vec<String> =
+                mta.lines(&[&format!(" {id}: ")]).iter().map(|line| normal_log(line)).collect();
             lines.sort();
             let _ = write!(text, "{}\n\n", lines.join("\n"));
         }
@@ -130,7 +174,9 @@ fn every_daemon_logs_what_log_readers_expect() {
 
 #[test]
 fn pflogsumm_counts_the_same() {
-    let Some(pflogsumm) = ["/usr/sbin/pflogsumm", "/usr/bin/pflogsumm"].iter().find(|path| std::path::Path::new(path).exists()) else {
+    let Some(pflogsumm) =
+        ["/usr/sbin/pflogsumm", "/usr/bin/pflogsumm"].iter().find(|path| std::path::Path::new(path).exists())
+    else {
         skip("pflogsumm is not installed");
         return;
     };
@@ -148,29 +194,48 @@ fn pflogsumm_counts_the_same() {
         mta.send("s@example.org", &["bad@remote.example"], "x\n");
         mta.send("s@example.org", &["x@later.example"], "x\n");
         mta.send("s@example.org", &["nosuch@example.com"], "x\n");
-        let reply = harness::talk(&mta, &["EHLO c", "MAIL FROM:<a@example.org>", "RCPT TO:<x@short>", "QUIT"]);
+        let reply =
+            harness::talk(&mta, &["EHLO c", "MAIL FROM:<a@example.org>", "RCPT TO:<x@short>", "QUIT"]);
         assert!(reply.contains("S: 504 "), "{reply}");
-        until("deferral", || (mta.queue("deferred").len() == 1 && mta.queue("active").is_empty() && mta.queue("incoming").is_empty()).then_some(()));
+        until("deferral", || {
+            (mta.queue("deferred").len() == 1
+                && mta.queue("active").is_empty()
+                && mta.queue("incoming").is_empty())
+            .then_some(())
+        });
         mta.log_of("qmgr");
-        let output = std::process::Command::new(pflogsumm).arg("--detail=5").arg(mta.log_file()).output().expect("run pflogsumm");
+        let output = std::process::Command::new(pflogsumm)
+            .arg("--detail=5")
+            .arg(mta.log_file())
+            .output()
+            .expect("run pflogsumm");
         let report = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut kept = String::new();
         for section in report.split("\n\n") {
             let head = section.trim_start().lines().next().unwrap_or("").to_owned();
-            if ["Per-", "Postfix log", "Grand Totals"].iter().any(|skip| head.starts_with(skip)) && !head.starts_with("Grand") || head.contains("size") {
+            if ["Per-", "Postfix log", "Grand Totals"].iter().any(|skip| head.starts_with(skip))
+                && !head.starts_with("Grand")
+                || head.contains("size")
+            {
                 continue;
             }
             // sizes depend on the length of queue IDs, delays on the machine
             let lines = section.lines().filter(|line| !line.contains("bytes"));
             let summary = head.starts_with("Host/Domain");
-            let mut lines: Vec<String> = lines.map(|line| if summary { ends(line) } else { format!("{line}\n") }).collect();
+            let mut lines: Vec<String> =
+                lines.map(|line| if summary { ends(line) } else { format!("{line}\n") }).collect();
             if summary {
                 lines.sort();
             }
             kept.push_str(&lines.concat());
             kept.push('\n');
         }
-        golden(&mta, "system/pflogsumm", &normal(&kept).replace(&user, "alice").replace(mta_version(&mta), "VERSION"), &[]);
+        golden(
+            &mta,
+            "system/pflogsumm",
+            &normal(&kept).replace(&user, "alice").replace(mta_version(&mta), "VERSION"),
+            &[],
+        );
     });
 }
 

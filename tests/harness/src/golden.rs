@@ -2,7 +2,7 @@
 
 use crate::{Client, Mta, Target, normal};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A text that the target release gives where the installed reference gives another.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub struct Change {
 /// Compares `text` with the recorded file `name`. With `HARNESS_RECORD` set and the reference as the target, the file
 /// is written instead. `changes` are applied to the expected text when their program is ours.
 pub fn golden(mta: &Mta, name: &str, text: &str, changes: &[Change]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden").join(format!("{name}.txt"));
+    let path = directory().join(format!("{name}.txt"));
     if std::env::var_os("HARNESS_RECORD").is_some() && *mta.target() == Target::Theirs {
         std::fs::create_dir_all(path.parent().expect("parent")).expect("create directory");
         std::fs::write(&path, text).expect("write golden file");
@@ -34,6 +34,14 @@ pub fn golden(mta: &Mta, name: &str, text: &str, changes: &[Change]) {
     }
     if let Some(difference) = first_difference(&want, text) {
         panic!("{name}: {difference}");
+    }
+}
+
+/// Where the recorded texts are: `HARNESS_GOLDEN`, else in the source tree.
+fn directory() -> PathBuf {
+    match std::env::var_os("HARNESS_GOLDEN") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden"),
     }
 }
 

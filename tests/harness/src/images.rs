@@ -12,14 +12,45 @@ const OWN_IMAGES: [&str; 8] =
 
 /// Names under which our daemons are installed.
 pub(crate) const DAEMONS: &[&str] = &[
-    "anvil", "bounce", "cleanup", "discard", "error", "flush", "lmtp", "local", "master", "pickup", "pipe",
-    "postlogd", "proxymap", "qmgr", "scache", "showq", "smtp", "smtpd", "trivial-rewrite", "verify", "virtual",
+    "anvil",
+    "bounce",
+    "cleanup",
+    "discard",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "master",
+    "pickup",
+    "pipe",
+    "postlogd",
+    "proxymap",
+    "qmgr",
+    "scache",
+    "showq",
+    "smtp",
+    "smtpd",
+    "trivial-rewrite",
+    "verify",
+    "virtual",
 ];
 
 /// Names under which our commands are installed.
 pub(crate) const COMMANDS: &[&str] = &[
-    "mailq", "newaliases", "postalias", "postcat", "postconf", "postdrop", "postfix", "postkick", "postlock",
-    "postlog", "postmap", "postqueue", "postsuper", "sendmail",
+    "mailq",
+    "newaliases",
+    "postalias",
+    "postcat",
+    "postconf",
+    "postdrop",
+    "postfix",
+    "postkick",
+    "postlock",
+    "postlog",
+    "postmap",
+    "postqueue",
+    "postsuper",
+    "sendmail",
 ];
 
 /// The directory of our executables: `POSTINO_BIN_DIR`, else the profile directory the test runs from.
@@ -36,7 +67,11 @@ pub(crate) fn ours(name: &str) -> PathBuf {
     let dir = our_directory();
     let own = dir.join(name);
     let image = if OWN_IMAGES.contains(&name) && own.exists() { own } else { dir.join("postino") };
-    assert!(image.exists(), "{} is missing: build it first (cargo build --workspace --bins)", image.display());
+    assert!(
+        image.exists(),
+        "{} is missing: build it first (cargo build --workspace --bins)",
+        image.display()
+    );
     image
 }
 

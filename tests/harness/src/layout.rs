@@ -47,8 +47,8 @@ impl Layout {
         make(&self.data, 0o700, uid, None);
         make(&self.queue.join("pid"), 0o755, None, None);
         for name in [
-            "incoming", "active", "deferred", "hold", "corrupt", "defer", "bounce", "trace", "flush", "saved",
-            "private",
+            "incoming", "active", "deferred", "hold", "corrupt", "defer", "bounce", "trace", "flush",
+            "saved", "private",
         ] {
             make(&self.queue.join(name), 0o700, uid, None);
         }
@@ -66,7 +66,8 @@ impl Layout {
                 self.our_command(name, root);
             }
         } else {
-            for entry in std::fs::read_dir(images::THEIR_DAEMONS).expect("the reference's daemons").flatten() {
+            for entry in std::fs::read_dir(images::THEIR_DAEMONS).expect("the reference's daemons").flatten()
+            {
                 symlink(entry.path(), self.daemons.join(entry.file_name())).expect("symlink");
             }
             for name in COMMANDS {
@@ -74,8 +75,7 @@ impl Layout {
             }
         }
         if let Target::Chimera(name) | Target::Reverse(name) = target {
-            let image =
-                if target.base_is_ours() { images::their_daemon(name) } else { images::ours(name) };
+            let image = if target.base_is_ours() { images::their_daemon(name) } else { images::ours(name) };
             let link = self.daemons.join(name);
             let _ = std::fs::remove_file(&link);
             symlink(image, link).expect("symlink");

@@ -38,5 +38,5 @@ pub use sink::{Received, Sink, SinkBuilder};
 pub use skip::{needs_reference, only_root, skip};
 pub use spool::QUEUES;
 pub use target::Target;
-pub use wait::{until, DEADLINE};
-pub use world::{free_port, isolated, isolated_dns, World};
+pub use wait::{DEADLINE, until};
+pub use world::{World, free_port, isolated, isolated_dns};

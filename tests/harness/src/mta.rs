@@ -175,6 +175,9 @@ impl Builder {
         set("mail_spool_directory", &at(&l.mail));
         set("alias_maps", &format!("hash:{}", at(&l.config.join("aliases"))));
         set("alias_database", "$alias_maps");
+        if matches!(self.target, Target::Chimera(_) | Target::Reverse(_)) {
+            text.push_str("postino_ipc_dialect = 3.7\n");
+        }
         text.push_str(DEFAULTS);
         text.push_str(&self.main);
         last_wins(&text)
@@ -358,7 +361,8 @@ impl Mta {
     pub fn send(&self, from: &str, to: &[&str], text: &str) -> String {
         let mut client = self.ehlo();
         let reply = client.transaction(from, to, text);
-        let id = reply.strip_prefix("250 2.0.0 Ok: queued as ").unwrap_or_else(|| panic!("{reply}")).to_owned();
+        let id =
+            reply.strip_prefix("250 2.0.0 Ok: queued as ").unwrap_or_else(|| panic!("{reply}")).to_owned();
         assert_eq!(client.cmd("QUIT"), "221 2.0.0 Bye");
         id
     }
@@ -515,7 +519,8 @@ impl Drop for Mta {
         }
         if let Some(pid) = self.master_pid() {
             procs::signal(pid, Signal::SIGTERM);
-            let _ = crate::wait::until_deadline(Duration::from_secs(10), || (!procs::alive(pid)).then_some(()));
+            let _ =
+                crate::wait::until_deadline(Duration::from_secs(10), || (!procs::alive(pid)).then_some(()));
             self.end_group(pid);
         }
     }
@@ -529,7 +534,11 @@ fn command(layout: &Layout, name: &str) -> Command {
 
 /// An environment that depends on nothing of the caller's.
 fn clean(command: &mut Command, layout: &Layout) {
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TZ", "UTC").env("MAIL_CONFIG", &layout.config);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("TZ", "UTC")
+        .env("MAIL_CONFIG", &layout.config);
     command.current_dir("/");
 }
 

@@ -37,9 +37,8 @@ static LOG: LazyLock<Rules> = LazyLock::new(|| {
     ])
 });
 
-static DSN: LazyLock<Rules> = LazyLock::new(|| {
-    rules(&[(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}", "CTIME")])
-});
+static DSN: LazyLock<Rules> =
+    LazyLock::new(|| rules(&[(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}", "CTIME")]));
 
 /// `text` with queue IDs, dates, ports and temporary directories replaced.
 pub fn normal(text: &str) -> String {
@@ -66,7 +65,10 @@ mod tests {
             ("250 2.0.0 Ok: queued as 1B2C3D4E5F6", "250 2.0.0 Ok: queued as QID"),
             ("\tid 7B0E33000C9; Wed, 25 Nov 2026 03:17:43 +0000 (UTC)", "\tid QID; DATE"),
             ("<20261125031743.7B0E33000C9@mail.example.com>", "<STAMP.QID@mail.example.com>"),
-            ("boundary=\"7B0E33000C9.1795576663/mail.example.com\"", "boundary=\"QID.EPOCH/mail.example.com\""),
+            (
+                "boundary=\"7B0E33000C9.1795576663/mail.example.com\"",
+                "boundary=\"QID.EPOCH/mail.example.com\"",
+            ),
             ("4jXFrF540kz1TckY", "LONGQID"),
             ("postmaster@example.com", "postmaster@example.com"),
         ] {
@@ -77,7 +79,9 @@ mod tests {
     #[test]
     fn a_log_line_keeps_its_tag_and_text() {
         assert_eq!(
-            normal_log("Nov 25 03:17:43 vm postfix/smtp[123]: 7B0E33000C9: to=<a@b>, relay=h[127.0.0.1]:2525, delay=0.1, delays=0/0/0.1/0, dsn=2.0.0"),
+            normal_log(
+                "Nov 25 03:17:43 vm postfix/smtp[123]: 7B0E33000C9: to=<a@b>, relay=h[127.0.0.1]:2525, delay=0.1, delays=0/0/0.1/0, dsn=2.0.0"
+            ),
             "postfix/smtp: QID: to=<a@b>, relay=h[127.0.0.1]:PORT, delay=N, delays=N, dsn=2.0.0"
         );
     }

@@ -123,7 +123,8 @@ impl World {
     }
 
     fn enter_namespaces(&self) {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("new network and mount namespaces");
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+            .expect("new network and mount namespaces");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .expect("private mounts");
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("run ip(8)");
@@ -161,7 +162,8 @@ impl World {
         assert!(copied.success(), "copy of /etc/postfix failed");
         let names: Vec<String> =
             ["mail", "first", "second"].map(|name| format!("{}/{name}/etc", self.dir.display())).to_vec();
-        let text = format!("compatibility_level = 3.6\nalternate_config_directories = {}\n", names.join(", "));
+        let text =
+            format!("compatibility_level = 3.6\nalternate_config_directories = {}\n", names.join(", "));
         std::fs::write(own.join("main.cf"), text).expect("write main.cf");
         bind(&own, "/etc/postfix");
     }
