@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
-use mail_record::QueueId;
+use host_config::{Config, ConfigError, param};
+use mail_record::{IdStyle, QueueId};
+use mail_text::list::words;
 
 use crate::log::LogSettings;
 use crate::{DeliveryLog, Disk, Draft, Found, Layout, Queue, QueueFile, Real, Scan, Walk};
@@ -37,6 +39,30 @@ pub fn is_ready(metadata: &Metadata) -> bool {
 }
 
 impl Spool<Real> {
+    /// The spool of this configuration: `hash_queue_names`, `hash_queue_depth`, `enable_long_queue_ids`,
+    /// `backwards_bounce_logfile_compatibility`, `deliver_lock_attempts`, `deliver_lock_delay`.
+    ///
+    /// Paths are relative when the current directory is `queue_directory` (daemons, after a chroot too),
+    /// absolute otherwise.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of one of these parameters.
+    pub fn open(config: &Config) -> Result<Self, ConfigError> {
+        let depth = config.int(param::HASH_QUEUE_DEPTH)?.clamp(1, 16);
+        let layout = Layout {
+            base: base_of(&config.queue_directory()?),
+            hash_queue_names: words(&config.str(param::HASH_QUEUE_NAMES)?).map(str::to_owned).collect(),
+            hash_queue_depth: usize::try_from(depth).unwrap_or(1),
+            id_style: if config.bool(param::ENABLE_LONG_QUEUE_IDS)? { IdStyle::Long } else { IdStyle::Short },
+        };
+        let log = LogSettings {
+            backwards_compatible: config.bool(param::BACKWARDS_BOUNCE_LOGFILE_COMPATIBILITY)?,
+            lock_attempts: u32::try_from(config.int(param::DELIVER_LOCK_ATTEMPTS)?).unwrap_or(1),
+            lock_delay: config.time(param::DELIVER_LOCK_DELAY)?,
+        };
+        Ok(Self::with_layout(layout, log))
+    }
+
     /// The spool with this layout on the real disk. See [`LogSettings`] for the second part.
     #[must_use]
     pub fn with_layout(layout: Layout, log: LogSettings) -> Self {
@@ -238,6 +264,16 @@ impl<D: Disk> Spool<D> {
             QueueId::new(self.layout().id_style, now.as_secs(), now.subsec_micros(), metadata.ino());
         self.move_path(temporary, &self.path(queue, &id))?;
         Ok(id)
+    }
+}
+
+/// The empty path when the current directory is the queue directory, or when that cannot be seen (after a chroot).
+fn base_of(queue_directory: &Path) -> PathBuf {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    match identity(queue_directory) {
+        None => PathBuf::new(),
+        there if there == identity(Path::new(".")) => PathBuf::new(),
+        Some(_) => queue_directory.to_owned(),
     }
 }
 
