@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::param::{self, Bool, Int, Long, Raw, Row, Str, Time};
+use crate::param::{self, Bool, Int, Kind, Long, Raw, Row, Str, Time};
 use crate::{Config, Result, fail};
 
 impl Config {
@@ -79,6 +79,20 @@ impl Config {
         let row = parameter.row();
         let value = self.expanded(row)?;
         time(row, row.name, &value)
+    }
+
+    /// Reads a value as its kind wants it, for its error alone.
+    pub(crate) fn check_value(&self, row: &'static Row) -> Result<()> {
+        let index = param::TABLE.iter().position(|other| std::ptr::eq(other, row)).and_then(|at| u16::try_from(at).ok());
+        let Some(index) = index else { return Ok(()) };
+        match row.kind {
+            Kind::Str => self.str(Str(index)).map(drop),
+            Kind::Raw => self.raw(Raw(index)).map(drop),
+            Kind::Int => self.int(Int(index)).map(drop),
+            Kind::Long => self.long(Long(index)).map(drop),
+            Kind::Time => self.time(Time(index)).map(drop),
+            Kind::Bool => self.bool(Bool(index)).map(drop),
+        }
     }
 
     pub(crate) fn expanded(&self, row: &Row) -> Result<String> {
