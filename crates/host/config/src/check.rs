@@ -8,8 +8,8 @@ use crate::{Config, ConfigError, Result, computed, fail};
 
 /// syslog(3) facilities.
 const FACILITIES: &[&str] = &[
-    "auth", "authpriv", "cron", "daemon", "ftp", "kern", "local0", "local1", "local2", "local3", "local4", "local5",
-    "local6", "local7", "lpr", "mail", "news", "security", "syslog", "user", "uucp",
+    "auth", "authpriv", "cron", "daemon", "ftp", "kern", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7", "lpr", "mail", "news", "security", "syslog", "user", "uucp",
 ];
 
 impl Config {
@@ -48,35 +48,41 @@ impl Config {
         let mine = |row: &Row| row.programs.split(',').any(|reader| reader == "all" || reader == program);
         for kind in [Kind::Str, Kind::Int, Kind::Long, Kind::Bool, Kind::Time] {
             for name in self.settings().keys() {
-                let Some(row) = param::find(name).filter(|row| row.kind == kind && mine(row)) else { continue };
+                let Some(row) = param::find(name).filter(|row| row.kind == kind && mine(row)) else {
+                    continue;
+                };
                 self.check_value(row)?;
             }
         }
         Ok(())
     }
 
+    /// The port of a service: a number, a name of `known_tcp_ports`, or one of the services database.
+    ///
+    /// # Errors
+    /// Bad expansion of the parameter.
+    pub fn port(&self, service: &str) -> Result<Option<u16>> {
+        if let Ok(number) = service.parse() {
+            return Ok(Some(number));
+        }
+        let value = self.str(param::KNOWN_TCP_PORTS)?;
+        let known = value.split(',').filter_map(|word| word.rsplit_once('=')).find_map(|(names, port)| {
+            names.split('=').any(|name| name.trim() == service).then(|| port.trim().parse().ok()).flatten()
+        });
+        Ok(known.or_else(|| os_sys::net::service_port(service)))
+    }
+
     fn warn_of_ports(&self) -> Result<()> {
         let value = self.str(param::KNOWN_TCP_PORTS)?;
         let mut seen: Vec<&str> = Vec::new();
         for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            let Some((name, port)) = word.split_once('=').map(|(name, port)| (name.trim(), port.trim())) else {
-                os_log::warning!("known_tcp_ports: in \"{word}\": missing port value after \"=\"");
-                continue;
-            };
-            let tail = match () {
-                () if name.is_empty() => "missing service name before \"=\"",
-                () if port.is_empty() => "missing port value after \"=\"",
-                () if port.contains(char::is_whitespace) => "whitespace in port number",
-                () if name.contains(char::is_whitespace) => "whitespace in service name",
-                () if name.bytes().all(|b| b.is_ascii_digit()) => "numerical service name",
-                () if !port.bytes().all(|b| b.is_ascii_digit()) => "non-numerical service port",
-                () if seen.contains(&name) => "duplicate service name",
-                () => {
-                    seen.push(name);
-                    continue;
+            let (names, port) = word.rsplit_once('=').unwrap_or((word, ""));
+            for name in names.split('=') {
+                match port_mistake(name.trim(), port.trim(), &seen) {
+                    Some(tail) => os_log::warning!("known_tcp_ports: in \"{word}\": {tail}"),
+                    None => seen.push(name.trim()),
                 }
-            };
-            os_log::warning!("known_tcp_ports: in \"{word}\": {tail}");
+            }
         }
         Ok(())
     }
@@ -100,7 +106,9 @@ impl Config {
     fn check_identities(&self) -> Result<()> {
         let own = nix::unistd::geteuid();
         let owner_name = self.str(param::MAIL_OWNER)?;
-        if !own.is_root() && identity::user_by_uid(own.as_raw()).is_ok_and(|me| me.is_some_and(|me| me.name == owner_name)) {
+        if !own.is_root()
+            && identity::user_by_uid(own.as_raw()).is_ok_and(|me| me.is_some_and(|me| me.name == owner_name))
+        {
             return Ok(());
         }
         let privs_name = self.str(param::DEFAULT_PRIVS)?;
@@ -111,11 +119,15 @@ impl Config {
             && other.name != owner.name
         {
             let about = self.parameter("mail_owner");
-            return fail(format!("{about}: user {} has the same user ID {} as user {}", owner.name, owner.uid, other.name));
+            return fail(format!(
+                "{about}: user {} has the same user ID {} as user {}",
+                owner.name, owner.uid, other.name
+            ));
         }
         let about = self.parameter("setgid_group");
-        let group = identity::group_by_name(&group_name)
-            .map_err(|e| ConfigError(format!("{about}: cannot look up group {group_name}: {}", errno_text(&e))))?;
+        let group = identity::group_by_name(&group_name).map_err(|e| {
+            ConfigError(format!("{about}: cannot look up group {group_name}: {}", errno_text(&e)))
+        })?;
         let Some(group) = group else { return fail(format!("{about}: unknown group name: {group_name}")) };
         if group == 0 {
             return fail(format!("{about}: group {group_name} has privileged group ID"));
@@ -129,10 +141,16 @@ impl Config {
             return fail(format!("{both} specify the same user {}", owner.name));
         }
         if privs.uid == owner.uid {
-            return fail(format!("{both}: users {} and {} have the same user ID: {}", privs.name, owner.name, owner.uid));
+            return fail(format!(
+                "{both}: users {} and {} have the same user ID: {}",
+                privs.name, owner.name, owner.uid
+            ));
         }
         if privs.gid == owner.gid {
-            return fail(format!("{both}: users {} and {} have the same group ID: {}", privs.name, owner.name, owner.gid));
+            return fail(format!(
+                "{both}: users {} and {} have the same group ID: {}",
+                privs.name, owner.name, owner.gid
+            ));
         }
         for (parameter, user) in [("default_privs", privs), ("mail_owner", owner)] {
             if user.gid == group {
@@ -166,7 +184,9 @@ impl Config {
         }
         let hostname = self.str(param::MYHOSTNAME)?;
         if hostname.eq_ignore_ascii_case(&self.str(param::RELAYHOST)?) {
-            return fail(format!("myhostname and relayhost parameter settings must not be identical: {hostname}"));
+            return fail(format!(
+                "myhostname and relayhost parameter settings must not be identical: {hostname}"
+            ));
         }
         let origin = self.str(param::MYORIGIN)?;
         if origin.contains(mail_text::list::SEPARATORS) {
@@ -188,4 +208,19 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What is wrong with one `name=port`.
+fn port_mistake(name: &str, port: &str, seen: &[&str]) -> Option<&'static str> {
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let checks = [
+        (name.is_empty(), "missing service name before \"=\""),
+        (port.is_empty(), "missing port value after \"=\""),
+        (port.contains(char::is_whitespace), "whitespace in port number"),
+        (name.contains(char::is_whitespace), "whitespace in service name"),
+        (is_number(name), "numerical service name"),
+        (!is_number(port), "non-numerical service port"),
+        (seen.contains(&name), "duplicate service name"),
+    ];
+    checks.into_iter().find_map(|(wrong, tail)| wrong.then_some(tail))
 }

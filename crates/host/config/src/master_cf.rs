@@ -8,7 +8,7 @@ use mail_text::list;
 use mail_text::logical::{self, Item, LogicalLine};
 
 use crate::main_cf::text as file_text;
-use crate::{Config, ConfigError, Result, fail, param};
+use crate::{Config, ConfigError, Result, param};
 
 /// How clients reach a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +41,9 @@ impl ServiceType {
     /// The type of a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Inet, Self::Unix, Self::Fifo, Self::Pass, Self::UnixDgram].into_iter().find(|kind| kind.word() == word)
+        [Self::Inet, Self::Unix, Self::Fifo, Self::Pass, Self::UnixDgram]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
@@ -209,7 +211,11 @@ fn entry(words: &[String], position: String, chroot_by_default: bool) -> Field<E
 
 /// An argument as the program gets it: outer braces, and blanks inside them, removed.
 fn argument(word: &str) -> Field<String> {
-    if word.starts_with('{') { list::braced(word).map(str::to_owned).map_err(|e| e.0) } else { Ok(word.to_owned()) }
+    if word.starts_with('{') {
+        list::braced(word).map(str::to_owned).map_err(|e| e.0)
+    } else {
+        Ok(word.to_owned())
+    }
 }
 
 fn digit_field(field: &str, digits: &str, shown: &str) -> Field<u32> {
@@ -248,7 +254,7 @@ impl Config {
     /// `malformed compatibility level syntax: "x"`.
     pub fn compatibility_level(&self) -> Result<(u32, u32, u32)> {
         let text = self.str(param::COMPATIBILITY_LEVEL)?;
-        mail_text::expand::level(&text).map_err(|e| ConfigError(e.0)).or_else(|e| fail(e.0))
+        mail_text::expand::level(&text).map_err(|e| ConfigError(e.0))
     }
 }
 
@@ -258,7 +264,8 @@ mod tests {
 
     #[test]
     fn entries_have_their_defaults() {
-        let text = "# c\nsmtp inet n - n - - smtpd\n  -o a=b -o {c = d e}\n127.0.0.1:1 inet n - - 60? 1 spawn\n";
+        let text =
+            "# c\nsmtp inet n - n - - smtpd\n  -o a=b -o {c = d e}\n127.0.0.1:1 inet n - - 60? 1 spawn\n";
         let entries = parse("m", text, false).unwrap();
         assert_eq!(entries[0].name, "smtp");
         assert_eq!(entries[0].arguments, ["-o", "a=b", "-o", "c = d e"]);

@@ -16,8 +16,12 @@ impl Config {
         let value = self.expanded(row)?;
         let (name, length) = (row.name, length(&value));
         match (row.min, row.max) {
-            (Some(min), _) if length < min => fail(format!("bad string length {length} < {min}: {name} = {value}")),
-            (_, Some(max)) if length > max => fail(format!("bad string length {length} > {max}: {name} = {value}")),
+            (Some(min), _) if length < min => {
+                fail(format!("bad string length {length} < {min}: {name} = {value}"))
+            }
+            (_, Some(max)) if length > max => {
+                fail(format!("bad string length {length} > {max}: {name} = {value}"))
+            }
             _ => Ok(value),
         }
     }
@@ -31,8 +35,12 @@ impl Config {
         let value = self.text(row.name)?.unwrap_or_default().into_owned();
         let (name, length) = (row.name, length(&value));
         match (row.min, row.max) {
-            (Some(min), _) if length < min => fail(format!("bad string length ({length} < {min}): {name} = {value}")),
-            (_, Some(max)) if length > max => fail(format!("bad string length ({length} > {max}): {name} = {value}")),
+            (Some(min), _) if length < min => {
+                fail(format!("bad string length ({length} < {min}): {name} = {value}"))
+            }
+            (_, Some(max)) if length > max => {
+                fail(format!("bad string length ({length} > {max}): {name} = {value}"))
+            }
             _ => Ok(value),
         }
     }
@@ -83,7 +91,10 @@ impl Config {
 
     /// Reads a value as its kind wants it, for its error alone.
     pub(crate) fn check_value(&self, row: &'static Row) -> Result<()> {
-        let index = param::TABLE.iter().position(|other| std::ptr::eq(other, row)).and_then(|at| u16::try_from(at).ok());
+        let index = param::TABLE
+            .iter()
+            .position(|other| std::ptr::eq(other, row))
+            .and_then(|at| u16::try_from(at).ok());
         let Some(index) = index else { return Ok(()) };
         match row.kind {
             Kind::Str => self.str(Str(index)).map(drop),
@@ -129,7 +140,9 @@ impl Config {
         if !file.is_empty() {
             let prefixes = self.str(param::MAILLOG_FILE_PREFIXES)?;
             if !mail_text::list::words(&prefixes).any(|prefix| file.starts_with(prefix)) {
-                return fail(format!("maillog_file value '{file}' does not match any prefix in maillog_file_prefixes"));
+                return fail(format!(
+                    "maillog_file value '{file}' does not match any prefix in maillog_file_prefixes"
+                ));
             }
             let service = self.str(param::POSTLOG_SERVICE_NAME)?;
             destination.postlog_socket = Some(self.queue_directory()?.join("public").join(service));

@@ -28,7 +28,10 @@ impl Drop for Dir {
 
 #[test]
 fn values_come_from_overrides_then_main_cf_then_defaults() {
-    let dir = Dir::new("order", "myhostname = mx.example.org\nqueue_run_delay = 5m\nsoft_bounce =YES\nx = $y\n y2\ny = 1\n");
+    let dir = Dir::new(
+        "order",
+        "myhostname = mx.example.org\nqueue_run_delay = 5m\nsoft_bounce =YES\nx = $y\n y2\ny = 1\n",
+    );
     let mut config = dir.load();
     assert_eq!(config.str(param::MYDOMAIN).unwrap(), "example.org");
     assert_eq!(config.str(param::MYORIGIN).unwrap(), "mx.example.org");
@@ -69,8 +72,14 @@ fn bad_values_give_the_texts_of_the_reference() {
     let time = |c: &Config| c.time(param::QUEUE_RUN_DELAY).err();
     let str = |c: &Config| c.str(param::MAIL_NAME).err();
     assert_eq!(error("soft_bounce", "on", bool), "bad boolean configuration: soft_bounce = on");
-    assert_eq!(error("default_process_limit", "5x", int), "bad numerical configuration: default_process_limit = 5x");
-    assert_eq!(error("default_process_limit", "0", int), "invalid default_process_limit parameter value 0 < 1");
+    assert_eq!(
+        error("default_process_limit", "5x", int),
+        "bad numerical configuration: default_process_limit = 5x"
+    );
+    assert_eq!(
+        error("default_process_limit", "0", int),
+        "invalid default_process_limit parameter value 0 < 1"
+    );
     assert_eq!(error("queue_run_delay", "5M", time), "parameter queue_run_delay: bad time value or unit: 5M");
     assert_eq!(error("queue_run_delay", "0s", time), "invalid queue_run_delay: 0 (min 1)");
     assert_eq!(error("queue_run_delay", "3sec", time), "");
@@ -80,7 +89,10 @@ fn bad_values_give_the_texts_of_the_reference() {
 
 #[test]
 fn services_have_their_own_values_or_the_common_ones() {
-    let dir = Dir::new("service", "slow-x_destination_concurrency_limit = 3\ndefault_destination_rate_delay = 1m\n");
+    let dir = Dir::new(
+        "service",
+        "slow-x_destination_concurrency_limit = 3\ndefault_destination_rate_delay = 1m\n",
+    );
     let config = dir.load();
     let limit = Suffix::DestinationConcurrencyLimit;
     assert_eq!(config.service_int("slow-x", limit).unwrap(), 3);
@@ -93,7 +105,10 @@ fn services_have_their_own_values_or_the_common_ones() {
 fn unreadable_and_malformed_files_say_so() {
     let missing = std::env::temp_dir().join("host-config-none");
     let path = missing.join("main.cf").display().to_string();
-    assert_eq!(Config::load(&missing).unwrap_err().to_string(), format!("open {path}: No such file or directory"));
+    assert_eq!(
+        Config::load(&missing).unwrap_err().to_string(),
+        format!("open {path}: No such file or directory")
+    );
     let dir = Dir::new("form", "a = 1\nfoo\n");
     let path = dir.0.join("main.cf").display().to_string();
     let error = Config::load(&dir.0).unwrap_err().to_string();
@@ -115,4 +130,12 @@ fn sanity_checks_find_contradictions() {
     config.set("syslog_facility", "post");
     let error = config.check("smtpd").unwrap_err().to_string();
     assert!(error.ends_with("/main.cf: parameter syslog_facility: unrecognized value: post"), "{error}");
+}
+
+#[test]
+fn ports_have_names_of_their_own() {
+    let config = Dir::new("ports", "").load();
+    assert_eq!(config.port("2525").unwrap(), Some(2525));
+    assert_eq!(config.port("submissions").unwrap(), Some(465));
+    assert_eq!(config.port("smtp").unwrap(), Some(25));
 }

@@ -190,7 +190,12 @@ impl Expansion<'_> {
         match self.scope.function(name, &value) {
             Some(Ok(result)) => out.push_str(&result),
             Some(Err(text)) => return fail(text),
-            None => return fail(format!("unknown function \"{name}\" at\"...>>>{}\"", shown(&format!("{name}{rest}")))),
+            None => {
+                return fail(format!(
+                    "unknown function \"{name}\" at\"...>>>{}\"",
+                    shown(&format!("{name}{rest}"))
+                ));
+            }
         }
         Ok(())
     }
@@ -221,7 +226,11 @@ fn last_choice(text: &str) -> Step<&str> {
     }
     let (choice, after) = payload(visible)?;
     let after = after.trim_start();
-    if after.is_empty() { Ok(choice) } else { fail(format!("unexpected input at: \"...{choice}}}>>>{}\"", shown(after))) }
+    if after.is_empty() {
+        Ok(choice)
+    } else {
+        fail(format!("unexpected input at: \"...{choice}}}>>>{}\"", shown(after)))
+    }
 }
 
 /// The inside of a leading `{…}` and what follows it.
@@ -294,7 +303,8 @@ impl Operator {
 /// Numbers when both sides are all digits, bytes otherwise.
 fn compare(left: &str, right: &str) -> Ordering {
     let number = |text: &str| -> Option<u128> {
-        (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().unwrap_or(u128::MAX))
+        (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| text.parse().unwrap_or(u128::MAX))
     };
     match (number(left), number(right)) {
         (Some(left), Some(right)) => left.cmp(&right),

@@ -61,7 +61,8 @@ fn group(letters: &str, spec: &str, rest: &mut std::slice::Iter<'_, String>, ite
             Some(false) => items.push(Item::Flag(letter)),
             Some(true) => {
                 let attached = letters.as_str();
-                let value = if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
+                let value =
+                    if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
                 items.push(value.map_or(Item::Missing(letter), |value| Item::Value(letter, value)));
                 return;
             }

@@ -19,7 +19,11 @@ impl LogicalLine {
     /// `line 3` or `line 3-5`.
     #[must_use]
     pub fn range(&self) -> String {
-        if self.first == self.last { format!("line {}", self.first) } else { format!("line {}-{}", self.first, self.last) }
+        if self.first == self.last {
+            format!("line {}", self.first)
+        } else {
+            format!("line {}-{}", self.first, self.last)
+        }
     }
 }
 
@@ -41,7 +45,9 @@ pub fn logical_lines(source: &str) -> impl Iterator<Item = Item> + '_ {
             return Some(Item::Stray(text.trim_start().to_owned()));
         }
         let mut line = LogicalLine { text: text.to_owned(), first, last: first };
-        while let Some((more, number)) = lines.next_if(|(next, _)| next.starts_with([' ', '\t', '\r', '\x0b', '\x0c'])) {
+        while let Some((more, number)) =
+            lines.next_if(|(next, _)| next.starts_with([' ', '\t', '\r', '\x0b', '\x0c']))
+        {
             line.text.push_str(more);
             line.last = number;
         }
