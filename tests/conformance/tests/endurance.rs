@@ -271,9 +271,7 @@ fn garbage_at_every_socket_does_no_harm() {
             client.raw(random.bytes(5000));
         }
         still_works(&mta);
-        for line in mta.lines(&["killed by signal"]) {
-            panic!("a daemon died: {line}");
-        }
+        assert_eq!(mta.lines(&["killed by signal"]), Vec::<String>::new());
         assert!(mta.lines(&["panic: "]).is_empty(), "{:?}", mta.lines(&["panic: "]));
     });
 }

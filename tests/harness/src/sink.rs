@@ -41,6 +41,8 @@ struct State {
     rules: Vec<Rule>,
     received: Vec<Received>,
     sessions: Vec<Vec<String>>,
+    open: usize,
+    most_open: usize,
 }
 
 /// How a [`Sink`] behaves.
@@ -167,6 +169,11 @@ impl Sink {
         })
     }
 
+    /// The highest number of connections that were open at the same time.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.state).most_open
+    }
+
     /// The commands of each connection, in order; content is left out.
     pub fn sessions(&self) -> Vec<Vec<String>> {
         lock(&self.state).sessions.clone()
@@ -198,6 +205,12 @@ struct Session {
     message: Received,
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        lock(&self.state).open -= 1;
+    }
+}
+
 /// The client is gone, or a rule ended the connection.
 struct Closed;
 
@@ -208,6 +221,8 @@ impl Session {
         let number = {
             let mut state = lock(&state);
             state.sessions.push(Vec::new());
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
             state.sessions.len() - 1
         };
         let message = Received { session: number, ..Received::default() };
