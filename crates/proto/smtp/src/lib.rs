@@ -1,4 +1,5 @@
 //! SMTP and LMTP without IO: server session, client dialogue, replies.
 #![deny(clippy::indexing_slicing)]
 
+pub mod client;
 pub mod server;
