@@ -1,0 +1,1 @@
+//! Delivery to mailbox files and Maildirs.

@@ -1,0 +1,1 @@
+//! Handing recipients to another transport.
