@@ -8,6 +8,7 @@
 //! * [`pass`]: hands recipients to another transport.
 
 mod agent;
+pub mod content;
 pub mod command;
 mod context;
 mod job;
