@@ -66,7 +66,8 @@ impl Cache {
         sessions.reaper = true;
         drop(sessions);
         let (shared, settings) = (Arc::clone(&self.shared), Arc::clone(&self.settings));
-        let started = std::thread::Builder::new().name("cache".into()).spawn(move || reap(&shared, &settings));
+        let started =
+            std::thread::Builder::new().name("cache".into()).spawn(move || reap(&shared, &settings));
         if let Err(error) = started {
             os_log::warning!("start connection cache thread: {error}");
             lock(&self.shared.0).reaper = false;

@@ -165,7 +165,14 @@ impl Delivery<'_> {
     }
 
     /// A recipient that may do better elsewhere waits for the next server; the others are done.
-    fn take_result(&mut self, job: &mut Job, recipient: RecipientInfo, outcome: Outcome, last: bool, server_dsn: bool) {
+    fn take_result(
+        &mut self,
+        job: &mut Job,
+        recipient: RecipientInfo,
+        outcome: Outcome,
+        last: bool,
+        server_dsn: bool,
+    ) {
         let retry = match &outcome {
             Outcome::Sent(_) => false,
             Outcome::Deferred(_) => true,
@@ -196,7 +203,8 @@ impl Delivery<'_> {
         let missing = || Detail::new(Dsn::new(4, 3, 0), "server unavailable or unable to receive mail");
         let detail = self.why.take().unwrap_or_else(missing);
         if self.via.relay.is_empty() {
-            self.via.tls = self.addresses.min(1).eq(&1).then(|| Session::tls_text(self.settings, false)).flatten();
+            self.via.tls =
+                self.addresses.min(1).eq(&1).then(|| Session::tls_text(self.settings, false)).flatten();
         }
         let outcome = Outcome::from_detail(detail.clone());
         for recipient in pending {
@@ -212,11 +220,13 @@ impl Delivery<'_> {
     }
 
     fn limits_reached(&self) -> bool {
-        reached(self.settings.address_limit, self.addresses) || reached(self.settings.session_limit, self.sessions)
+        reached(self.settings.address_limit, self.addresses)
+            || reached(self.settings.session_limit, self.sessions)
     }
 
     fn next_reaches_limit(&self) -> bool {
-        reached(self.settings.address_limit, self.addresses) || reached(self.settings.session_limit, self.sessions + 1)
+        reached(self.settings.address_limit, self.addresses)
+            || reached(self.settings.session_limit, self.sessions + 1)
     }
 
     fn may_load(&self, job: &Job, destination: &str) -> bool {

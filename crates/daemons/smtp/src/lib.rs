@@ -28,8 +28,11 @@ pub fn main() -> ExitCode {
     run_pool(&SPEC, |startup: &mut Startup| {
         let tables = TableContext::new(&startup.config)?;
         let settings = settings::Settings::new(startup)?;
-        let filter =
-            if settings.lmtp { param::LMTP_DELIVERY_STATUS_FILTER } else { param::SMTP_DELIVERY_STATUS_FILTER };
+        let filter = if settings.lmtp {
+            param::LMTP_DELIVERY_STATUS_FILTER
+        } else {
+            param::SMTP_DELIVERY_STATUS_FILTER
+        };
         let context = Arc::new(Context::new(startup, &tables, filter)?);
         Ok(AgentService { context, agent: deliver::Client::new(settings) })
     })

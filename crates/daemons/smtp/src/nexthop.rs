@@ -74,7 +74,8 @@ impl Nexthop {
         let text = if lmtp { text.strip_prefix("inet:").unwrap_or(text) } else { text };
         let (host, port, literal) = match text.strip_prefix('[') {
             Some(rest) => {
-                let (host, after) = rest.split_once(']').ok_or_else(|| format!("missing ']' in \"{text}\""))?;
+                let (host, after) =
+                    rest.split_once(']').ok_or_else(|| format!("missing ']' in \"{text}\""))?;
                 let port = match after.strip_prefix(':') {
                     Some(port) => port,
                     None if after.is_empty() => default_port,
@@ -102,9 +103,11 @@ impl Nexthop {
 /// The status of all recipients when there is no server to try.
 pub fn servers(settings: &Settings, nexthop: &Nexthop) -> Result<Vec<Server>, Detail> {
     match nexthop {
-        Nexthop::Unix(path) => {
-            Ok(vec![Server { name: settings.myhostname.clone(), place: Place::Unix(path.clone()), preference: 0 }])
-        }
+        Nexthop::Unix(path) => Ok(vec![Server {
+            name: settings.myhostname.clone(),
+            place: Place::Unix(path.clone()),
+            preference: 0,
+        }]),
         Nexthop::Inet { host, port, literal } => {
             if *literal || !settings.dns_enabled {
                 let found = host_servers(settings, host, *port, 0)?;
@@ -119,7 +122,10 @@ pub fn servers(settings: &Settings, nexthop: &Nexthop) -> Result<Vec<Server>, De
 fn domain_servers(settings: &Settings, domain: &str, port: u16) -> Result<Vec<Server>, Detail> {
     let answers = match settings.resolver.lookup(domain, Kind::Mx) {
         Ok(answers) => answers,
-        Err(failure) if matches!(failure.cause, Cause::NotFound | Cause::NoData) || settings.ignore_mx_lookup_error => {
+        Err(failure)
+            if matches!(failure.cause, Cause::NotFound | Cause::NoData)
+                || settings.ignore_mx_lookup_error =>
+        {
             let found = host_servers(settings, domain, port, 0)?;
             return own_address(settings, domain, port, found, false);
         }
@@ -171,7 +177,9 @@ fn own_address(
     if settings.lmtp || port != settings.standard_port {
         return Ok(found);
     }
-    let Some(own) = found.iter().find(|server| is_own(server)).map(|server| server.preference) else { return Ok(found) };
+    let Some(own) = found.iter().find(|server| is_own(server)).map(|server| server.preference) else {
+        return Ok(found);
+    };
     found.retain(|server| server.preference < own);
     if !found.is_empty() {
         return Ok(found);
@@ -214,9 +222,10 @@ fn host_servers(settings: &Settings, host: &str, port: u16, preference: u16) -> 
 fn native(host: &str) -> Result<Vec<IpAddr>, Detail> {
     match os_sys::net::addresses_of(host) {
         os_sys::net::NameLookup::Found(addresses) => Ok(addresses),
-        os_sys::net::NameLookup::NotFound => {
-            Err(Detail::new(Dsn::new(5, 4, 4), format!("unable to look up host {host}: Name or service not known")))
-        }
+        os_sys::net::NameLookup::NotFound => Err(Detail::new(
+            Dsn::new(5, 4, 4),
+            format!("unable to look up host {host}: Name or service not known"),
+        )),
         os_sys::net::NameLookup::Temporary(text) => {
             Err(Detail::new(Dsn::new(4, 4, 3), format!("unable to look up host {host}: {text}")))
         }

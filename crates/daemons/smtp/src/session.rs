@@ -119,7 +119,10 @@ impl Session {
     /// [`NoSession`].
     pub fn open(settings: &Settings, server: &Server) -> Result<Self, NoSession> {
         let stream = connect(settings, server).map_err(|text| NoSession {
-            detail: with_mta(Detail::new(Dsn::new(4, 4, 1), format!("connect to {}: {text}", server.relay())), server),
+            detail: with_mta(
+                Detail::new(Dsn::new(4, 4, 1), format!("connect to {}: {text}", server.relay())),
+                server,
+            ),
             stage: Stage::Connect,
         })?;
         let mut session = Self {
@@ -191,7 +194,8 @@ impl Session {
     fn loops_back(&self, settings: &Settings, reply: &Reply) -> Result<(), Detail> {
         let Place::Inet(_, port) = self.server.place else { return Ok(()) };
         let name = reply.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
-        if settings.lmtp || port != settings.standard_port || !name.eq_ignore_ascii_case(&settings.myhostname) {
+        if settings.lmtp || port != settings.standard_port || !name.eq_ignore_ascii_case(&settings.myhostname)
+        {
             return Ok(());
         }
         os_log::warning!("host {} replied to HELO/EHLO with my own hostname {name}", self.server.relay());

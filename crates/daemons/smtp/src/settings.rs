@@ -160,7 +160,8 @@ impl Settings {
                 config.$get(if lmtp { param::$lmtp } else { param::$smtp })?
             };
         }
-        let list = |text: String| -> Vec<String> { mail_text::list::words(&text).map(str::to_owned).collect() };
+        let list =
+            |text: String| -> Vec<String> { mail_text::list::words(&text).map(str::to_owned).collect() };
         let dns_level = by_protocol!(str, SMTP_DNS_SUPPORT_LEVEL, LMTP_DNS_SUPPORT_LEVEL);
         let lookup = by_protocol!(str, SMTP_HOST_LOOKUP, LMTP_HOST_LOOKUP);
         let kinds = address_kinds(&config.str(param::INET_PROTOCOLS)?);
@@ -171,7 +172,8 @@ impl Settings {
             always_ehlo: lmtp || config.bool(param::SMTP_ALWAYS_SEND_EHLO)?,
             skip_5xx_greeting: by_protocol!(bool, SMTP_SKIP_5XX_GREETING, LMTP_SKIP_5XX_GREETING),
             discard_ehlo_keywords: list(
-                by_protocol!(str, SMTP_DISCARD_EHLO_KEYWORDS, LMTP_DISCARD_LHLO_KEYWORDS).to_ascii_uppercase(),
+                by_protocol!(str, SMTP_DISCARD_EHLO_KEYWORDS, LMTP_DISCARD_LHLO_KEYWORDS)
+                    .to_ascii_uppercase(),
             ),
             fallback_relay: list(by_protocol!(str, SMTP_FALLBACK_RELAY, LMTP_FALLBACK_RELAY)),
             relayhost: config.str(param::RELAYHOST)?,
@@ -201,7 +203,11 @@ impl Settings {
             dummy_mail_auth: by_protocol!(bool, SMTP_SEND_DUMMY_MAIL_AUTH, LMTP_SEND_DUMMY_MAIL_AUTH),
             tls: tls_level(&by_protocol!(str, SMTP_TLS_SECURITY_LEVEL, LMTP_TLS_SECURITY_LEVEL)),
             log_tls: by_protocol!(bool, SMTP_LOG_TLS_FEATURE_STATUS, LMTP_LOG_TLS_FEATURE_STATUS),
-            cache_on_demand: by_protocol!(bool, SMTP_CONNECTION_CACHE_ON_DEMAND, LMTP_CONNECTION_CACHE_ON_DEMAND),
+            cache_on_demand: by_protocol!(
+                bool,
+                SMTP_CONNECTION_CACHE_ON_DEMAND,
+                LMTP_CONNECTION_CACHE_ON_DEMAND
+            ),
             cache_destinations: list(by_protocol!(
                 str,
                 SMTP_CONNECTION_CACHE_DESTINATIONS,
@@ -266,8 +272,12 @@ fn own_addresses(config: &Config) -> Result<Vec<IpAddr>, ConfigError> {
         let word = word.trim_matches(['[', ']']);
         match (word, word.parse::<IpAddr>()) {
             (_, Ok(address)) => found.push(address),
-            ("all", _) => found.extend(os_sys::net::interfaces().unwrap_or_default().into_iter().map(|(a, _)| a)),
-            ("loopback-only", _) => found.extend(["127.0.0.1", "::1"].iter().filter_map(|a| a.parse::<IpAddr>().ok())),
+            ("all", _) => {
+                found.extend(os_sys::net::interfaces().unwrap_or_default().into_iter().map(|(a, _)| a))
+            }
+            ("loopback-only", _) => {
+                found.extend(["127.0.0.1", "::1"].iter().filter_map(|a| a.parse::<IpAddr>().ok()))
+            }
             (name, Err(_)) => {
                 if let os_sys::net::NameLookup::Found(addresses) = os_sys::net::addresses_of(name) {
                     found.extend(addresses);

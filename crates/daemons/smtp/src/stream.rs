@@ -60,8 +60,12 @@ impl Stream {
             return;
         }
         let set = match &self.socket {
-            Socket::Tcp(s) => s.set_read_timeout(Some(timeout)).and_then(|()| s.set_write_timeout(Some(timeout))),
-            Socket::Unix(s) => s.set_read_timeout(Some(timeout)).and_then(|()| s.set_write_timeout(Some(timeout))),
+            Socket::Tcp(s) => {
+                s.set_read_timeout(Some(timeout)).and_then(|()| s.set_write_timeout(Some(timeout)))
+            }
+            Socket::Unix(s) => {
+                s.set_read_timeout(Some(timeout)).and_then(|()| s.set_write_timeout(Some(timeout)))
+            }
         };
         match set {
             Ok(()) => self.timeout = timeout,

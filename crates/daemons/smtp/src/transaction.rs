@@ -99,7 +99,8 @@ pub fn run(
         transaction.fail_rest(&Outcome::Deferred(detail.clone()));
     }
     let stale = transaction.stale;
-    let lost = || Outcome::Deferred(Detail::new(Dsn::new(4, 3, 0), "server unavailable or unable to receive mail"));
+    let lost =
+        || Outcome::Deferred(Detail::new(Dsn::new(4, 3, 0), "server unavailable or unable to receive mail"));
     let outcomes = transaction.results.into_iter().map(|result| result.unwrap_or_else(lost)).collect();
     Results { outcomes, completed: ended.is_ok(), stale }
 }
@@ -116,7 +117,10 @@ impl Transaction<'_> {
         let needed = SendOptions::UTF8_HEADER | SendOptions::UTF8_SENDER | SendOptions::UTF8_RECIPIENT;
         let utf8_recipient = self.recipients.iter().any(|r| !r.recipient.is_ascii());
         let requested = SendOptions(job.request.sendopts).has(SendOptions::UTF8_REQUESTED);
-        if requested && !self.session.features.smtputf8 && (job.request.sendopts & needed != 0 || utf8_recipient) {
+        if requested
+            && !self.session.features.smtputf8
+            && (job.request.sendopts & needed != 0 || utf8_recipient)
+        {
             let text = format!(
                 "message requires SMTPUTF8, but no server was found that supports SMTPUTF8. The last attempted server was {}",
                 server.named()
@@ -172,7 +176,8 @@ impl Transaction<'_> {
     fn step(&mut self, step: Step, line: &str) -> Result<(), Detail> {
         self.session.stream.command(line);
         self.outstanding.push_back(step);
-        let read_now = !self.session.features.pipelining || self.session.stream.pending_output() > PIPELINE_LIMIT;
+        let read_now =
+            !self.session.features.pipelining || self.session.stream.pending_output() > PIPELINE_LIMIT;
         if read_now { self.drain() } else { Ok(()) }
     }
 
@@ -201,7 +206,11 @@ impl Transaction<'_> {
                 return Err(reply_detail(server, reply, "RSET command"));
             }
             Step::XforwardName | Step::XforwardProtocol if !reply.is_positive() => {
-                os_log::warning!("host {} said: {} (in reply to XFORWARD command)", server.named(), reply.text);
+                os_log::warning!(
+                    "host {} said: {} (in reply to XFORWARD command)",
+                    server.named(),
+                    reply.text
+                );
             }
             Step::Reuse | Step::XforwardName | Step::XforwardProtocol | Step::Cancel => {}
             Step::Mail if reply.is_positive() => {}
@@ -275,8 +284,13 @@ impl Transaction<'_> {
             self.session.stream.command("QUIT");
         }
         self.session.stream.set_timeout(self.settings.timeouts.data_done);
-        let accepted: Vec<usize> =
-            self.results.iter().enumerate().filter(|(_, result)| result.is_none()).map(|(index, _)| index).collect();
+        let accepted: Vec<usize> = self
+            .results
+            .iter()
+            .enumerate()
+            .filter(|(_, result)| result.is_none())
+            .map(|(index, _)| index)
+            .collect();
         let mut last = None;
         for index in accepted {
             let reply = match last.take() {
@@ -312,7 +326,8 @@ impl Transaction<'_> {
     fn probe_results(&mut self) {
         for index in 0..self.accepted.len() {
             if let Some(Some(reply)) = self.accepted.get(index) {
-                let detail = from_reply(&self.session.server, reply, reply.success_status(), reply.text.clone());
+                let detail =
+                    from_reply(&self.session.server, reply, reply.success_status(), reply.text.clone());
                 self.set(index, Outcome::Sent(detail));
             }
         }
@@ -343,8 +358,11 @@ impl Transaction<'_> {
     fn rcpt_line(&self, index: usize) -> String {
         let Some(recipient) = self.recipients.get(index) else { return String::new() };
         let original = if recipient.dsn_orig_rcpt.is_empty() {
-            let address =
-                if recipient.original_recipient.is_empty() { &recipient.recipient } else { &recipient.original_recipient };
+            let address = if recipient.original_recipient.is_empty() {
+                &recipient.recipient
+            } else {
+                &recipient.original_recipient
+            };
             format!("rfc822;{}", to_external(address))
         } else {
             recipient.dsn_orig_rcpt.clone()

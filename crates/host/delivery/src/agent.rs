@@ -5,7 +5,6 @@ use std::sync::Arc;
 use host_daemon::{Client, PoolService, Spec, Stream};
 use host_spool::{Queue, is_ready};
 use mail_record::QueueId;
-use mail_status::{Detail, Dsn};
 use proto_ipc::delivery::{DeliveryReply, DeliveryRequest, MessageStats, PROTOCOL, RecipientInfo, Stamp};
 use proto_ipc::{Connection, Error};
 
@@ -54,7 +53,11 @@ pub fn serve(context: &Arc<Context>, client: Client, deliver: &mut dyn FnMut(&mu
         return;
     };
     let mut connection = Connection::from_stream(stream, context.format);
-    match connection.set_timeout(context.ipc_timeout).map_err(Error::from).and_then(|()| serve_connection(context, &mut connection, deliver)) {
+    match connection
+        .set_timeout(context.ipc_timeout)
+        .map_err(Error::from)
+        .and_then(|()| serve_connection(context, &mut connection, deliver))
+    {
         // The queue manager connects ahead of time and may leave without a request.
         Ok(()) | Err(Error::Closed) => {}
         Err(error) => os_log::warning!("delivery request: {error}"),
@@ -112,7 +115,11 @@ fn perform(
     }
 }
 
-fn open_job(context: &Arc<Context>, request: DeliveryRequest, recipients: Vec<RecipientInfo>) -> Result<Job, String> {
+fn open_job(
+    context: &Arc<Context>,
+    request: DeliveryRequest,
+    recipients: Vec<RecipientInfo>,
+) -> Result<Job, String> {
     let id = QueueId::parse(&request.queue_id).map_err(|_| format!("bad queue id: {}", request.queue_id))?;
     let queue = Queue::ALL.into_iter().find(|q| q.name() == request.queue_name);
     let queue = queue.ok_or_else(|| format!("{id}: bad queue name: {}", request.queue_name))?;
@@ -120,7 +127,10 @@ fn open_job(context: &Arc<Context>, request: DeliveryRequest, recipients: Vec<Re
     if stats.agent_handoff.is_unset() {
         stats.agent_handoff = Stamp::from_duration(os_sys::time::now());
     }
-    let file = context.spool.open_file(queue, &id).map_err(|error| format!("open {} {id}: {error}", queue.name()))?;
+    let file = context
+        .spool
+        .open_file(queue, &id)
+        .map_err(|error| format!("open {} {id}: {error}", queue.name()))?;
     let metadata = file.metadata().map_err(|error| format!("{id}: {error}"))?;
     if !is_ready(&metadata) {
         return Err(format!("{id}: queue file is not ready"));
@@ -130,10 +140,4 @@ fn open_job(context: &Arc<Context>, request: DeliveryRequest, recipients: Vec<Re
         Ok(false) => Err(format!("{id}: queue file is locked")),
         Err(error) => Err(format!("{id}: lock queue file: {error}")),
     }
-}
-
-/// The status of a recipient whose message cannot be read now.
-#[must_use]
-pub fn unreadable() -> Detail {
-    Detail::new(Dsn::new(4, 3, 0), "mail queue file read error")
 }

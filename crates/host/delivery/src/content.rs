@@ -21,7 +21,13 @@ pub struct CopyRules {
 
 impl Default for CopyRules {
     fn default() -> Self {
-        Self { prefix: Vec::new(), quote_from: false, quote_dot: false, eol: b"\n".to_vec(), final_blank: false }
+        Self {
+            prefix: Vec::new(),
+            quote_from: false,
+            quote_dot: false,
+            eol: b"\n".to_vec(),
+            final_blank: false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Settings and services that every delivery agent needs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use host_tables::{Flags, Kind, Maps, MatchList, TableContext};
 use proto_ipc::{Dialect, Format};
 
 /// Settings and services of a delivery agent, read once at start-up.
-#[derive(Debug)]
 pub struct Context {
     /// The spool, relative to the queue directory, which is the working directory of every daemon.
     pub spool: Spool,
@@ -47,6 +47,12 @@ pub struct Context {
     pub cleanup_service: PathBuf,
 }
 
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("service_name", &self.service_name).finish_non_exhaustive()
+    }
+}
+
 impl Context {
     /// Reads the configuration; tables are opened here, so before chroot and privilege drop.
     ///
@@ -54,8 +60,12 @@ impl Context {
     /// [`ConfigError`] for a bad value.
     pub fn new(startup: &Startup, tables: &TableContext, filter: param::Str) -> Result<Self, ConfigError> {
         let config = &startup.config;
-        let private = |name: param::Str| -> Result<PathBuf, ConfigError> { Ok(PathBuf::from("private").join(config.str(name)?)) };
-        let public = |name: param::Str| -> Result<PathBuf, ConfigError> { Ok(PathBuf::from("public").join(config.str(name)?)) };
+        let private = |name: param::Str| -> Result<PathBuf, ConfigError> {
+            Ok(PathBuf::from("private").join(config.str(name)?))
+        };
+        let public = |name: param::Str| -> Result<PathBuf, ConfigError> {
+            Ok(PathBuf::from("public").join(config.str(name)?))
+        };
         let fast_flush = config.str(param::FAST_FLUSH_DOMAINS)?;
         Ok(Self {
             spool: Spool::open(config)?,

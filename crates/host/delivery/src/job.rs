@@ -57,7 +57,13 @@ impl Job {
     }
 
     /// As [`Job::report`]; a success is reported as this action.
-    pub fn report_as(&mut self, recipient: &RecipientInfo, via: &Via, outcome: &Outcome, success: Action) -> Disposition {
+    pub fn report_as(
+        &mut self,
+        recipient: &RecipientInfo,
+        via: &Via,
+        outcome: &Outcome,
+        success: Action,
+    ) -> Disposition {
         let mut stats = self.stats;
         if stats.deliver_done.is_unset() {
             stats.deliver_done = Stamp::from_duration(os_sys::time::now());
@@ -80,7 +86,13 @@ impl Job {
     }
 
     /// As [`Job::finish`]; a success is reported as this action ([`Action::Relayed`] when the mail was only handed on).
-    pub fn finish_as(&mut self, recipient: &RecipientInfo, via: &Via, outcome: &Outcome, success: Action) -> Disposition {
+    pub fn finish_as(
+        &mut self,
+        recipient: &RecipientInfo,
+        via: &Via,
+        outcome: &Outcome,
+        success: Action,
+    ) -> Disposition {
         let disposition = self.report_as(recipient, via, outcome, success);
         self.complete(recipient, disposition, matches!(outcome, Outcome::Bounced(_)));
         disposition
@@ -101,6 +113,11 @@ impl Job {
                 }
             }
         }
+    }
+
+    /// Some recipient stays in the queue.
+    pub fn note_remaining(&mut self) {
+        self.remaining = true;
     }
 
     /// Tells the queue manager that the destination as a whole is unusable.

@@ -8,8 +8,8 @@
 //! * [`pass`]: hands recipients to another transport.
 
 mod agent;
-pub mod content;
 pub mod command;
+pub mod content;
 mod context;
 mod job;
 mod log_line;

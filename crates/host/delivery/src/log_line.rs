@@ -89,13 +89,30 @@ mod tests {
 
     #[test]
     fn the_original_recipient_is_named_when_it_differs() {
-        let mut recipient = RecipientInfo { recipient: "a@x.test".into(), original_recipient: "A@X.test".into(), ..Default::default() };
+        let mut recipient = RecipientInfo {
+            recipient: "a@x.test".into(),
+            original_recipient: "A@X.test".into(),
+            ..Default::default()
+        };
         let stats = MessageStats::default();
         let via = Via::none();
         let text = |recipient: &RecipientInfo| {
-            LogLine { queue_id: "Q1", recipient, via: &via, stats: &stats, resolution: 2, dsn: Dsn::new(2, 0, 0), word: "sent", reason: "ok" }.text()
+            LogLine {
+                queue_id: "Q1",
+                recipient,
+                via: &via,
+                stats: &stats,
+                resolution: 2,
+                dsn: Dsn::new(2, 0, 0),
+                word: "sent",
+                reason: "ok",
+            }
+            .text()
         };
-        assert_eq!(text(&recipient), "Q1: to=<a@x.test>, relay=none, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (ok)");
+        assert_eq!(
+            text(&recipient),
+            "Q1: to=<a@x.test>, relay=none, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (ok)"
+        );
         recipient.original_recipient = "b@x.test".into();
         assert!(text(&recipient).contains("to=<a@x.test>, orig_to=<b@x.test>, relay="));
     }

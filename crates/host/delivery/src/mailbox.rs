@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use mail_status::{Detail, Dsn};
 use nix::errno::Errno;
 
-use crate::content::{CopyError, CopyRules, copy_message};
 use crate::Job;
+use crate::content::{CopyError, CopyRules, copy_message};
 
 /// Bytes collected before a write.
 const BLOCK: usize = 64 * 1024;
@@ -41,8 +41,15 @@ impl LockStyle {
     /// # Errors
     /// The unknown word.
     pub fn parse(words: &str, attempts: u32, delay: Duration, stale: Duration) -> Result<Self, String> {
-        let mut style =
-            Self { flock: false, fcntl: false, dotlock: false, dotlock_optional: false, attempts, delay, stale };
+        let mut style = Self {
+            flock: false,
+            fcntl: false,
+            dotlock: false,
+            dotlock_optional: false,
+            attempts,
+            delay,
+            stale,
+        };
         for word in mail_text::list::words(words) {
             match word {
                 "flock" => style.flock = true,
@@ -118,7 +125,12 @@ pub struct MboxRules<'a> {
 ///
 /// # Errors
 /// Status and the REASON part of the text (the caller puts its `cannot update mailbox …` in front).
-pub fn append_mbox(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyRules) -> Result<(), Detail> {
+pub fn append_mbox(
+    job: &mut Job,
+    path: &Path,
+    rules: &MboxRules<'_>,
+    copy: &CopyRules,
+) -> Result<(), Detail> {
     let dot = DotLock::take(path, rules)?;
     let result = append_locked(job, path, rules, copy);
     drop(dot);
@@ -130,7 +142,9 @@ fn append_locked(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyR
     check(&file, path, rules)?;
     lock(&file, rules)?;
     check(&file, path, rules)?;
-    let failed = |dsn, what: &str, error: &io::Error| Detail::new(errno_status(error, dsn), format!("{what}: {}", os_text(error)));
+    let failed = |dsn, what: &str, error: &io::Error| {
+        Detail::new(errno_status(error, dsn), format!("{what}: {}", os_text(error)))
+    };
     let mut file = file;
     let regular = file.metadata().is_ok_and(|m| m.is_file());
     let length = file.seek(SeekFrom::End(0)).or_else(|error| if regular { Err(error) } else { Ok(0) });
@@ -140,7 +154,8 @@ fn append_locked(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyR
     let copied = copy_message(&mut job.message, offset, copy, &mut out);
     let copied = copied.and_then(|()| out.flush().map_err(CopyError::Write));
     drop(out);
-    let synced = copied.and_then(|()| if regular { file.sync_all().map_err(CopyError::Write) } else { Ok(()) });
+    let synced =
+        copied.and_then(|()| if regular { file.sync_all().map_err(CopyError::Write) } else { Ok(()) });
     synced.map_err(|error| {
         if regular && let Err(error) = file.set_len(length) {
             os_log::warning!("truncate mailbox {}: {error}", path.display());
@@ -170,15 +185,22 @@ pub fn copy_failure(job: &mut Job, error: CopyError, personality: Personality) -
 
 fn open_mbox(path: &Path, rules: &MboxRules<'_>) -> Result<File, Detail> {
     let odd = rules.personality.odd();
-    let existing = OpenOptions::new().append(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path);
+    let existing = OpenOptions::new()
+        .append(true)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(path);
     match existing {
         Ok(file) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => create_mbox(path, rules),
         Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
             Err(Detail::new(odd, "file is a symbolic link"))
         }
-        Err(error) if error.raw_os_error() == Some(nix::libc::EISDIR) => Err(Detail::new(odd, "file is a directory")),
-        Err(error) => Err(Detail::new(errno_status(&error, odd), format!("cannot open file: {}", os_text(&error)))),
+        Err(error) if error.raw_os_error() == Some(nix::libc::EISDIR) => {
+            Err(Detail::new(odd, "file is a directory"))
+        }
+        Err(error) => {
+            Err(Detail::new(errno_status(&error, odd), format!("cannot open file: {}", os_text(&error))))
+        }
     }
 }
 
@@ -197,7 +219,9 @@ fn create_mbox(path: &Path, rules: &MboxRules<'_>) -> Result<File, Detail> {
 
 fn check(file: &File, path: &Path, rules: &MboxRules<'_>) -> Result<(), Detail> {
     let odd = rules.personality.odd();
-    let metadata = file.metadata().map_err(|error| Detail::new(odd, format!("cannot open file: {}", os_text(&error))))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| Detail::new(odd, format!("cannot open file: {}", os_text(&error))))?;
     if rules.refuse_executable && metadata.is_file() && metadata.mode() & 0o111 != 0 {
         return Err(Detail::new(Dsn::new(5, 7, 1), "file is executable"));
     }
@@ -222,14 +246,16 @@ fn check(file: &File, path: &Path, rules: &MboxRules<'_>) -> Result<(), Detail> 
 
 /// Somebody moved the mailbox away while we waited for its lock.
 fn replaced(open: &Metadata, path: &Path) -> bool {
-    std::fs::symlink_metadata(path).map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
+    std::fs::symlink_metadata(path)
+        .map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
 }
 
 fn lock(file: &File, rules: &MboxRules<'_>) -> Result<(), Detail> {
     use os_sys::lock::{Mode, try_fcntl, try_flock};
     let style = rules.locks;
     let attempt = || -> io::Result<bool> {
-        Ok((!style.flock || try_flock(file, Mode::Exclusive)?) && (!style.fcntl || try_fcntl(file, Mode::Exclusive)?))
+        Ok((!style.flock || try_flock(file, Mode::Exclusive)?)
+            && (!style.fcntl || try_fcntl(file, Mode::Exclusive)?))
     };
     for _ in 0..style.attempts.max(1) {
         match attempt() {
@@ -314,22 +340,40 @@ impl Drop for DotLock {
 ///
 /// # Errors
 /// Status and full text.
-pub fn maildir(job: &mut Job, directory: &Path, copy: &CopyRules, personality: Personality) -> Result<(), Detail> {
+pub fn maildir(
+    job: &mut Job,
+    directory: &Path,
+    copy: &CopyRules,
+    personality: Personality,
+) -> Result<(), Detail> {
     let start = os_sys::time::now();
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = directory.join("tmp").join(format!("{}.P{}.{host}", start.as_secs(), unique()));
     let file = create_in_maildir(directory, &temporary).map_err(|error| {
-        let text = format!("maildir delivery failed: create maildir file {}: {}", temporary.display(), os_text(&error));
+        let text = format!(
+            "maildir delivery failed: create maildir file {}: {}",
+            temporary.display(),
+            os_text(&error)
+        );
         if error.kind() == io::ErrorKind::PermissionDenied {
             let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-            os_log::warning!("maildir access problem for UID/GID={uid}/{gid}: {}", text.split_once(": ").map_or("", |t| t.1));
+            os_log::warning!(
+                "maildir access problem for UID/GID={uid}/{gid}: {}",
+                text.split_once(": ").map_or("", |t| t.1)
+            );
             os_log::warning!("perhaps you need to create the maildirs in advance");
         }
         Detail::new(errno_status(&error, personality.odd()), text)
     })?;
     let written = write_maildir_file(job, &file, copy, personality).and_then(|()| {
         let metadata = file.metadata().map_err(|error| delivery_failed(&error, personality))?;
-        let name = format!("{}.V{:x}I{:x}M{}.{host}", start.as_secs(), metadata.dev(), metadata.ino(), start.subsec_micros());
+        let name = format!(
+            "{}.V{:x}I{:x}M{}.{host}",
+            start.as_secs(),
+            metadata.dev(),
+            metadata.ino(),
+            start.subsec_micros()
+        );
         let target = directory.join("new").join(name);
         std::fs::hard_link(&temporary, &target).map_err(|error| delivery_failed(&error, personality))
     });
@@ -349,7 +393,10 @@ fn unique() -> String {
 }
 
 fn delivery_failed(error: &io::Error, personality: Personality) -> Detail {
-    Detail::new(errno_status(error, personality.odd()), format!("maildir delivery failed: {}", os_text(error)))
+    Detail::new(
+        errno_status(error, personality.odd()),
+        format!("maildir delivery failed: {}", os_text(error)),
+    )
 }
 
 fn create_in_maildir(directory: &Path, temporary: &Path) -> io::Result<File> {
@@ -365,7 +412,12 @@ fn create_in_maildir(directory: &Path, temporary: &Path) -> io::Result<File> {
     }
 }
 
-fn write_maildir_file(job: &mut Job, file: &File, copy: &CopyRules, personality: Personality) -> Result<(), Detail> {
+fn write_maildir_file(
+    job: &mut Job,
+    file: &File,
+    copy: &CopyRules,
+    personality: Personality,
+) -> Result<(), Detail> {
     let offset = job.data_offset();
     let mut out = BufWriter::with_capacity(BLOCK, file);
     let copied = copy_message(&mut job.message, offset, copy, &mut out)

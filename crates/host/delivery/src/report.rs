@@ -125,7 +125,8 @@ impl Event<'_> {
         if !original.is_empty() && original != self.recipient.recipient {
             addresses.insert(0, original);
         }
-        let told = addresses.into_iter().try_for_each(|address| self.verify_update(address, status, &detail.reason));
+        let told =
+            addresses.into_iter().try_for_each(|address| self.verify_update(address, status, &detail.reason));
         if let Err(error) = told {
             os_log::warning!("{}: verify service: {error}", self.queue_id);
         }
@@ -224,8 +225,13 @@ impl Event<'_> {
             return;
         }
         let add = || -> Result<(), Error> {
-            let mut connection = Connection::connect(&context.flush_service, context.format, context.ipc_timeout)?;
-            connection.send(&flush::Add { request: "add".into(), site: domain.into(), queue_id: self.queue_id.into() })?;
+            let mut connection =
+                Connection::connect(&context.flush_service, context.format, context.ipc_timeout)?;
+            connection.send(&flush::Add {
+                request: "add".into(),
+                site: domain.into(),
+                queue_id: self.queue_id.into(),
+            })?;
             connection.expect_announcement(flush::PROTOCOL)?;
             connection.receive::<StatusReply>().map(|_| ())
         };

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use host_config::{Config, ConfigError, param};
+
 /// What tables need from the configuration. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TableContext {
@@ -22,16 +24,36 @@ pub(crate) struct Settings {
     pub private_directory: PathBuf,
     /// `proxymap_service_name`.
     pub proxymap_service: String,
-    /// `proxywrite_service_name`.
-    pub proxywrite_service: String,
     /// `ipc_timeout`.
     pub ipc_timeout: Duration,
+    /// What our clients speak (`postino_ipc_dialect`).
+    pub dialect: proto_ipc::Dialect,
     /// `socketmap_max_reply_size` in bytes.
     pub socketmap_max_reply_size: usize,
 }
 
 impl TableContext {
-    /// A context without a configuration: UTF-8 on, tables degrade, sockets below `.`.
+    /// The context of a daemon.
+    ///
+    /// # Errors
+    /// A parameter has a bad value.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let dialect = config.user_value("postino_ipc_dialect")?.unwrap_or_default();
+        Ok(Self {
+            inner: Arc::new(Settings {
+                utf8: config.bool(param::SMTPUTF8_ENABLE)?,
+                open_error_is_fatal: config.bool(param::DAEMON_TABLE_OPEN_ERROR_IS_FATAL)?,
+                no_proxy: false,
+                private_directory: config.queue_directory()?.join("private"),
+                proxymap_service: config.str(param::PROXYMAP_SERVICE_NAME)?,
+                ipc_timeout: config.time(param::IPC_TIMEOUT)?,
+                dialect: proto_ipc::Dialect::from_name(&dialect).unwrap_or_default(),
+                socketmap_max_reply_size: usize::try_from(config.int(param::SOCKETMAP_MAX_REPLY_SIZE)?).unwrap_or(100_000),
+            }),
+        })
+    }
+
+    /// A context without a configuration: UTF-8 on, tables degrade, sockets below `private`.
     #[must_use]
     pub fn bare() -> Self {
         Self {
@@ -41,8 +63,8 @@ impl TableContext {
                 no_proxy: false,
                 private_directory: PathBuf::from("private"),
                 proxymap_service: "proxymap".into(),
-                proxywrite_service: "proxywrite".into(),
                 ipc_timeout: Duration::from_secs(3600),
+                dialect: proto_ipc::Dialect::default(),
                 socketmap_max_reply_size: 100_000,
             }),
         }

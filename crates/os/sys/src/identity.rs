@@ -205,7 +205,8 @@ mod tests {
     fn root_acts_as_somebody_and_comes_back() {
         let Some(root) = Root::claim() else { return };
         let nobody = Identity { name: None, uid: 65534, gid: 65534 };
-        let seen = root.acting_as(&nobody, || (unistd::geteuid().as_raw(), unistd::getegid().as_raw())).unwrap();
+        let seen =
+            root.acting_as(&nobody, || (unistd::geteuid().as_raw(), unistd::getegid().as_raw())).unwrap();
         assert_eq!(seen, (65534, 65534));
         assert_eq!(effective_uid(), 0);
     }

@@ -6,9 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use nix::net::if_::InterfaceFlags;
-use nix::sys::socket::{
-    self, AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, sockopt,
-};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, sockopt};
 
 /// What a name lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +76,8 @@ fn address_info(name: Option<&str>, service: Option<&str>) -> Result<Vec<SocketA
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list: *mut libc::addrinfo = std::ptr::null_mut();
     // SAFETY: the strings are NUL-terminated or null, `list` receives the result.
-    let status = unsafe { libc::getaddrinfo(pointer(&name), pointer(&service), &raw const hints, &raw mut list) };
+    let status =
+        unsafe { libc::getaddrinfo(pointer(&name), pointer(&service), &raw const hints, &raw mut list) };
     if status != 0 {
         return Err(status);
     }
@@ -183,4 +182,42 @@ mod tests {
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
     }
+}
+
+/// Connects from this own address within `timeout` (`postconf(5) smtp_bind_address`).
+///
+/// # Errors
+/// Those of socket(2), bind(2), connect(2); `TimedOut`.
+pub fn connect_from(
+    from: IpAddr,
+    to: SocketAddr,
+    timeout: std::time::Duration,
+) -> io::Result<std::net::TcpStream> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, socket, sockopt,
+    };
+    use std::os::fd::{AsFd, AsRawFd};
+
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let descriptor = socket(family, SockType::Stream, flags, None)?;
+    bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
+    match connect(descriptor.as_raw_fd(), &SockaddrStorage::from(to)) {
+        Ok(()) => {}
+        Err(nix::errno::Errno::EINPROGRESS) => {
+            let limit = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+            if poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)], limit)? == 0 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let error = getsockopt(&descriptor, sockopt::SocketError)?;
+            if error != 0 {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let stream = std::net::TcpStream::from(descriptor);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }

@@ -180,7 +180,8 @@ mod tests {
     fn a_missing_program_is_reported_though_many_descriptors_are_given() {
         let descriptors =
             (3..20).map(|number| (number, OwnedFd::from(File::open("/dev/null").unwrap()))).collect();
-        let exec = Exec { program: "/nonexistent".into(), argv: vec!["x".into()], descriptors, ..Exec::default() };
+        let exec =
+            Exec { program: "/nonexistent".into(), argv: vec!["x".into()], descriptors, ..Exec::default() };
         assert_eq!(exec.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

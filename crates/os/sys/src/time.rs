@@ -65,6 +65,9 @@ mod tests {
     fn the_epoch_is_a_thursday_near_1970() {
         let local = super::local(43_200);
         assert_eq!((local.year, local.month, local.day, local.weekday), (1970, 1, 1, 4));
-        assert_eq!(i64::from(local.hour) * 3600, 43_200 + i64::from(local.offset_seconds) - i64::from(local.minute) * 60);
+        assert_eq!(
+            i64::from(local.hour) * 3600,
+            43_200 + i64::from(local.offset_seconds) - i64::from(local.minute) * 60
+        );
     }
 }
