@@ -7,11 +7,16 @@
 mod client;
 mod event;
 mod flow;
+mod listener;
+mod options;
 mod pool;
 mod single;
 mod spec;
+mod standalone;
 mod startup;
+mod status;
 mod trigger;
+mod watchdog;
 
 pub use client::{Client, PassAttributes, Session, Stream};
 pub use event::{Cx, EventService, Interest, Readiness, Stop, TimerId, Token, Waker, run_event};

@@ -44,6 +44,8 @@ pub struct Spec {
     pub persistent_clients: bool,
     /// Event loops only: clients are triggers (qmgr), they come to `EventService::trigger`.
     pub triggers: bool,
+    /// Time limit for one piece of work, in seconds; `None`: `daemon_timeout`.
+    pub watchdog_seconds: Option<u64>,
 }
 
 impl Spec {
@@ -61,6 +63,7 @@ impl Spec {
             takes_arguments: false,
             persistent_clients: false,
             triggers: false,
+            watchdog_seconds: None,
         }
     }
 }

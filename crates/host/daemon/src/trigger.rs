@@ -1,9 +1,21 @@
 //! The trigger loop: clients that only ring the bell (unix, fifo), and datagrams (unix-dgram).
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::client::Stream;
+use crate::listener::{Accepted, Listener};
+use crate::startup::{AcceptLock, Runtime, Wake, begin, initialize};
 use crate::{Error, Spec, Startup};
+
+/// Longest wait for the request of a trigger.
+pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// Longest request; longer ones are cut.
+pub(crate) const REQUEST_SIZE: usize = 1024;
+/// Longest datagram.
+const DATAGRAM_SIZE: usize = 64 * 1024;
 
 /// A service that is woken up.
 pub trait TriggerService {
@@ -31,8 +43,104 @@ pub trait TriggerService {
 
 /// Runs the daemon.
 pub fn run_trigger<H: TriggerService>(
-    _spec: &Spec,
-    _init: impl FnOnce(&mut Startup) -> Result<H, Error>,
+    spec: &Spec,
+    init: impl FnOnce(&mut Startup) -> Result<H, Error>,
 ) -> ExitCode {
-    todo!("os")
+    let (startup, mut runtime) = begin(spec, AcceptLock::Siblings);
+    let standalone = startup.standalone;
+    let mut service = initialize(startup, &mut runtime, init);
+    if let Err(error) = service.post_init() {
+        os_log::fatal!("{error}");
+    }
+    if standalone {
+        let mut request = Vec::new();
+        let limit = u64::try_from(REQUEST_SIZE).unwrap_or(u64::MAX);
+        if std::io::stdin().take(limit).read_to_end(&mut request).is_ok() {
+            service.trigger(without_nul(&request));
+        }
+        return ExitCode::SUCCESS;
+    }
+    serve_all(&runtime, &mut service);
+    ExitCode::SUCCESS
+}
+
+fn serve_all(runtime: &Runtime, service: &mut impl TriggerService) {
+    let mut served = 0;
+    let mut last = Instant::now();
+    let mut buffer = vec![0u8; DATAGRAM_SIZE];
+    while runtime.max_use.is_none_or(|limit| served < limit) {
+        let idle = service.idle();
+        let left = runtime.max_idle.map(|limit| limit.saturating_sub(last.elapsed()));
+        let limit = [idle, left].into_iter().flatten().min();
+        runtime.lock();
+        let wake = runtime.wait(limit);
+        match wake {
+            Wake::Stop => return,
+            Wake::Idle if left.is_some_and(|left| idle.is_none_or(|idle| left <= idle)) => return,
+            Wake::Idle => runtime.unlock(),
+            Wake::Listener(_) if runtime.must_restart(service.tables_changed()) => return,
+            Wake::Listener(number) => {
+                if serve(runtime, service, number, &mut buffer) {
+                    served += 1;
+                }
+                last = Instant::now();
+            }
+        }
+    }
+}
+
+/// Takes one request; whether there was one. Gives the accept lock back in any case.
+fn serve(runtime: &Runtime, service: &mut impl TriggerService, number: usize, buffer: &mut [u8]) -> bool {
+    let Some(listener) = runtime.listeners.get(number) else { return false };
+    let source = match listener {
+        Listener::Datagram(socket) => socket.recv(buffer).ok(),
+        Listener::Fifo(file) => {
+            let room = buffer.get_mut(..REQUEST_SIZE).unwrap_or_default();
+            (&*file).read(room).ok()
+        }
+        Listener::Inet(_) | Listener::Unix(_) | Listener::Pass(_) => {
+            let accepted = listener.accept(false);
+            runtime.unlock();
+            let Some(accepted) = accepted else { return false };
+            runtime.begin_trigger();
+            let length = read_request(accepted, buffer.get_mut(..REQUEST_SIZE).unwrap_or_default());
+            return run(runtime, service, buffer, length);
+        }
+    };
+    runtime.unlock();
+    let Some(length) = source else { return false };
+    runtime.begin_trigger();
+    run(runtime, service, buffer, length)
+}
+
+fn run(runtime: &Runtime, service: &mut impl TriggerService, buffer: &[u8], length: usize) -> bool {
+    let watched = runtime.watchdog.watch();
+    if length > 0 {
+        service.trigger(without_nul(buffer.get(..length).unwrap_or_default()));
+    }
+    drop(watched);
+    runtime.end_trigger();
+    true
+}
+
+/// Reads the request with one read and closes, as clients expect.
+fn read_request(accepted: Accepted, room: &mut [u8]) -> usize {
+    let read = |stream: &UnixStream, room: &mut [u8]| {
+        stream.set_read_timeout(Some(REQUEST_LIMIT)).and_then(|()| (&*stream).read(room)).unwrap_or(0)
+    };
+    match accepted {
+        Accepted::Passing(stream) => read(&stream, room),
+        Accepted::Client(client) => match client.stream {
+            Stream::Unix(stream) => read(&stream, room),
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(REQUEST_LIMIT)).and_then(|()| (&stream).read(room)).unwrap_or(0)
+            }
+        },
+    }
+}
+
+/// The request without the NUL that ends it.
+pub(crate) fn without_nul(request: &[u8]) -> &[u8] {
+    let end = request.iter().position(|byte| *byte == 0).unwrap_or(request.len());
+    request.get(..end).unwrap_or_default()
 }
