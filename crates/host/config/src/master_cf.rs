@@ -127,13 +127,13 @@ pub fn words(text: &str) -> Vec<&str> {
     found
 }
 
-/// A group counts only at the start of a word, as `-o {a = b}` and `{argv=x y}` are written.
+/// A blank ends a word, but not inside braces.
 fn word_end(text: &str) -> usize {
     let mut depth = 0usize;
     for (at, c) in text.char_indices() {
         match c {
-            '{' if depth > 0 || at == 0 => depth += 1,
-            '}' if depth > 0 => depth -= 1,
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
             c if c.is_ascii_whitespace() && depth == 0 => return at,
             _ => {}
         }

@@ -1,0 +1,151 @@
+//! Output: one line a setting, folded, bare, or as JSON (`config.md` §8.2).
+
+use std::io::{self, BufWriter, Write};
+
+use crate::options::Options;
+
+/// Table types of this build (`postconf -m`).
+pub(crate) const MAP_TYPES: &[&str] = &[
+    "btree",
+    "cidr",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "internal",
+    "pcre",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "regexp",
+    "socketmap",
+    "static",
+    "tcp",
+    "texthash",
+    "unionmap",
+    "unix",
+];
+
+/// Lines of folded output stay below this, where words allow.
+const WIDTH: usize = 80;
+
+/// Both output streams, in order.
+pub(crate) struct Output {
+    program: String,
+    out: BufWriter<io::Stdout>,
+    failed: Option<io::Error>,
+}
+
+impl Output {
+    pub(crate) fn new(program: &str) -> Self {
+        Self { program: program.to_owned(), out: BufWriter::new(io::stdout()), failed: None }
+    }
+
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// A line on standard output.
+    pub(crate) fn line(&mut self, text: &str) {
+        if let Err(error) = writeln!(self.out, "{text}") {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// A message without a severity word.
+    pub(crate) fn plain(&mut self, text: &str) {
+        let _ = self.out.flush();
+        eprintln!("{}: {text}", self.program);
+    }
+
+    pub(crate) fn warning(&mut self, text: &str) {
+        self.plain(&format!("warning: {text}"));
+    }
+
+    pub(crate) fn fatal(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.plain(&format!("fatal: {text}"));
+        }
+    }
+
+    /// Whether all output arrived.
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
+        if let Err(error) = self.out.flush() {
+            self.failed.get_or_insert(error);
+        }
+        match self.failed.take() {
+            Some(error) => Err(format!("write error: {error}")),
+            None => Ok(()),
+        }
+    }
+
+    /// `name = value` as the options want it.
+    pub(crate) fn setting(&mut self, options: &Options, name: &str, value: &str) {
+        if options.json {
+            self.line(&json_line(name, value));
+            return;
+        }
+        let value = normalised(value);
+        let text = match (options.hide_names, options.hide_values) {
+            (_, true) => name.to_owned(),
+            (true, false) => value,
+            (false, false) if value.is_empty() => format!("{name} ="),
+            (false, false) => format!("{name} = {value}"),
+        };
+        let text = if options.fold { folded(text.split(' ')) } else { text };
+        self.line(&text);
+    }
+}
+
+/// `{"name": "value"}`.
+pub(crate) fn json_line(name: &str, value: &str) -> String {
+    format!("{{\"{}\": \"{}\"}}", json_text(name), json_text(value))
+}
+
+fn json_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Runs of white space become one blank, outer white space goes.
+pub(crate) fn normalised(text: &str) -> String {
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Words on lines below [`WIDTH`], continued with four blanks.
+pub(crate) fn folded<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in words {
+        append_folded(&mut text, &mut column, word);
+    }
+    text
+}
+
+/// Adds a word to a folded line; `column` is the length of the text on the line so far.
+pub(crate) fn append_folded(text: &mut String, column: &mut usize, word: &str) {
+    if *column > 0 {
+        if *column + 1 + word.len() < WIDTH {
+            text.push(' ');
+            *column += 1;
+        } else {
+            text.push_str("\n    ");
+            *column = 4;
+        }
+    }
+    text.push_str(word);
+    *column += word.len();
+}

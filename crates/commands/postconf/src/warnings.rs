@@ -1,0 +1,150 @@
+//! Warnings about names: undefined, unused, deprecated (`parameter-services.md` §4, §6).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use host_config::master_cf::Line;
+use host_config::{Config, param};
+
+use crate::master;
+use crate::names::{self, Names};
+use crate::print::Output;
+
+/// Old names, and what to do instead.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("disable_dns_lookups", "specify \"smtp_dns_support_level\""),
+    ("lmtp_use_tls", "specify \"lmtp_tls_security_level\""),
+    ("lmtp_enforce_tls", "lmtp_tls_security_level"),
+    ("smtp_use_tls", "specify \"smtp_tls_security_level\""),
+    ("smtp_enforce_tls", "specify \"smtp_tls_security_level\""),
+    ("smtpd_use_tls", "specify \"smtpd_tls_security_level\""),
+    ("smtpd_enforce_tls", "specify \"smtpd_tls_security_level\""),
+    ("postscreen_use_tls", "specify \"postscreen_tls_security_level\""),
+    ("postscreen_enforce_tls", "specify \"postscreen_tls_security_level\""),
+    ("tlsproxy_use_tls", "specify \"tlsproxy_tls_security_level\""),
+    ("tlsproxy_enforce_tls", "specify \"tlsproxy_tls_security_level\""),
+    ("tlsproxy_client_use_tls", "specify \"tlsproxy_client_security_level\""),
+    ("tlsproxy_client_enforce_tls", "specify \"tlsproxy_client_security_level\""),
+    ("lmtp_tls_per_site", "specify \"lmtp_tls_policy_maps\""),
+    ("smtp_tls_per_site", "specify \"smtp_tls_policy_maps\""),
+    ("tlsproxy_client_per_site", "specify \"tlsproxy_client_policy_maps\""),
+    ("smtpd_tls_dh1024_param_file", "do not specify (leave at default)"),
+    ("smtpd_tls_eecdh_grade", "do not specify (leave at default)"),
+    ("authorized_verp_clients", "specify \"smtpd_authorized_verp_clients\""),
+    ("fallback_relay", "specify \"smtp_fallback_relay\""),
+    ("lmtp_per_record_deadline", "specify \"lmtp_per_request_deadline\""),
+    ("smtp_per_record_deadline", "specify \"smtp_per_request_deadline\""),
+    ("smtpd_per_record_deadline", "specify \"smtpd_per_request_deadline\""),
+    ("lmtp_tls_enforce_peername", "specify \"lmtp_tls_security_level\""),
+    ("smtp_tls_enforce_peername", "specify \"smtp_tls_security_level\""),
+    ("postscreen_blacklist_action", "specify \"postscreen_denylist_action\""),
+    ("postscreen_dnsbl_ttl", "specify \"postscreen_dnsbl_max_ttl\""),
+    ("postscreen_dnsbl_whitelist_threshold", "specify \"postscreen_dnsbl_allowlist_threshold\""),
+    ("postscreen_whitelist_interfaces", "specify \"postscreen_allowlist_interfaces\""),
+    ("smtpd_client_connection_limit_exceptions", "specify \"smtpd_client_event_limit_exceptions\""),
+    ("tlsproxy_client_level", "specify \"tlsproxy_client_security_level\""),
+    ("tlsproxy_client_policy", "specify \"tlsproxy_client_policy_maps\""),
+    ("virtual_maps", "specify \"virtual_alias_maps\""),
+    ("lmtp_cname_overrides_servername", "do not specify"),
+    ("smtp_cname_overrides_servername", "do not specify"),
+];
+
+const SEE: &str = "See https://www.postfix.org/DEPRECATION_README.html for details";
+
+/// Names with neither value nor default in main.cf values.
+pub(crate) fn undefined(config: &Config, dir: &Path, names: &Names, out: &mut Output) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, value) in config.settings() {
+        if names::is_raw(name) {
+            continue;
+        }
+        for wanted in names::references(value) {
+            let known =
+                config.is_explicit(wanted) || names.is_fixed(wanted) || param::LEGACY.contains(&wanted);
+            if !known && wanted != "stress" && seen.insert(wanted) {
+                out.warning(&format!("{}/main.cf: undefined parameter: {wanted}", dir.display()));
+            }
+        }
+    }
+}
+
+/// Names that nothing reads, and old ones.
+pub(crate) fn unused(config: &Config, lines: &[Line], dir: &Path, names: &Names, out: &mut Output) {
+    let overridden: Vec<BTreeMap<String, String>> =
+        lines.iter().map(|line| master::overrides(&line.words).into_iter().collect()).collect();
+    let from_services = |name: &str| {
+        overridden.iter().any(|entry| {
+            !entry.contains_key(name)
+                && entry.values().any(|value| names::references(value).any(|other| other == name))
+        })
+    };
+    let mut old = false;
+    for (name, value) in config.settings() {
+        let used = names.is_fixed(name) || names.is_referenced(name) || from_services(name);
+        old |= report(&format!("{}/main.cf", dir.display()), name, value, used, out);
+    }
+    old |= unused_in_services(&overridden, dir, names, out);
+    if old {
+        out.warning(SEE);
+    }
+}
+
+pub(crate) fn unused_in_master(lines: &[Line], dir: &Path, names: &Names, out: &mut Output) {
+    let overridden: Vec<_> =
+        lines.iter().map(|line| master::overrides(&line.words).into_iter().collect()).collect();
+    if unused_in_services(&overridden, dir, names, out) {
+        out.warning(SEE);
+    }
+}
+
+fn unused_in_services(
+    entries: &[BTreeMap<String, String>],
+    dir: &Path,
+    names: &Names,
+    out: &mut Output,
+) -> bool {
+    let path = format!("{}/master.cf", dir.display());
+    let mut old = false;
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in entries {
+        let own: Vec<&str> = entry.values().flat_map(|value| names::references(value)).collect();
+        let classes: Vec<&str> = entry
+            .get("smtpd_restriction_classes")
+            .map(|value| mail_text::list::words(value).collect())
+            .unwrap_or_default();
+        for (name, value) in entry {
+            let used = names.is_fixed(name)
+                || names.is_referenced(name)
+                || own.contains(&name.as_str())
+                || classes.contains(&name.as_str());
+            if used || seen.insert((name.clone(), value.clone())) {
+                old |= report(&path, name, value, used, out);
+            }
+        }
+    }
+    old
+}
+
+/// Whether the name is an old one.
+fn report(path: &str, name: &str, value: &str, used: bool, out: &mut Output) -> bool {
+    let instead = DEPRECATED.iter().find(|(old, _)| *old == name).map(|(_, instead)| instead);
+    match (instead, used) {
+        (Some(instead), true) => {
+            out.warning(&format!(
+                "{path}: support for parameter \"{name}\" will be removed; instead, {instead}"
+            ));
+            true
+        }
+        (Some(instead), false) => {
+            out.warning(&format!(
+                "{path}: support for parameter {name} has been removed; instead, {instead}"
+            ));
+            true
+        }
+        (None, false) => {
+            out.warning(&format!("{path}: unused parameter: {name}={value}"));
+            false
+        }
+        (None, true) => false,
+    }
+}
