@@ -15,7 +15,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Smallest read, for a file whose size is not known to be less.
 const SMALLEST_READ: u64 = 4096;
 /// Backward jumps in one file before it is taken for a loop.
-const BACKWARD_JUMP_LIMIT: u32 = 10_000;
+const BACKWARD_JUMP_LIMIT: u32 = 10_001;
 
 /// What a reader does with pointer records (milter edits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

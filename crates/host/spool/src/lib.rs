@@ -8,6 +8,7 @@
 //! * [`Disk`]: the seam through which all changes go.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod clock;
 mod disk;
 mod draft;
 mod file;
