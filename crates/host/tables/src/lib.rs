@@ -3,15 +3,25 @@
 //!
 //! Tables never panic on what is in a file or comes over a socket: a broken table is a [`mail_lookup::LookupError`].
 
+mod bdb;
+mod combined;
 mod context;
+mod indexed;
 mod maps;
 mod match_list;
+mod network;
+mod network_pattern;
 mod open;
+mod patterns;
+mod proxy;
+mod simple;
+pub mod source;
+mod texthash;
 
 pub use context::TableContext;
 pub use maps::Maps;
 pub use match_list::{Kind, MatchList};
-pub use open::{OpenError, Table};
+pub use open::{OpenError, TYPES, Table, split_spec};
 
 /// How a table is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,3 +69,15 @@ pub fn rewrite_header(name: &str, list: &str, rewrite: &mut dyn FnMut(&str) -> O
     let prefix = if name.is_empty() { 0 } else { name.len() + 2 };
     Some(print::folded(&print::list(&items), prefix))
 }
+
+/// Splits an alias definition at its first `:` into the name (internal form) and the value (external form, `, ` between
+/// addresses), aliases(5). `None`: no colon, or nothing on one side of it.
+#[must_use]
+pub fn split_alias(tokens: &[Token]) -> Option<(String, String)> {
+    let colon = tokens.iter().position(|token| token.is(':'))?;
+    let (name, value) = (tokens.get(..colon)?, tokens.get(colon + 1..)?);
+    if name.is_empty() || value.is_empty() {
+        return None;
+    }
+    Some((print::plain(name, false), print::plain(value, true)))
+}

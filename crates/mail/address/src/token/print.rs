@@ -14,6 +14,26 @@ pub(super) fn address(tokens: &[Token]) -> String {
     out
 }
 
+/// Tokens on one line; `quoted`: with the quotes of quoted strings.
+pub(super) fn plain(tokens: &[Token], quoted: bool) -> String {
+    let mut out = String::new();
+    let mut after_word = false;
+    for token in tokens {
+        let word = !matches!(token, Token::Operator(_));
+        if after_word && word {
+            out.push(' ');
+        }
+        after_word = word;
+        match token {
+            Token::Quoted(text) if !quoted => out.push_str(text),
+            Token::Atom(_) | Token::Quoted(_) | Token::Comment(_) | Token::Literal(_) | Token::Operator(_) => {
+                push(&mut out, token);
+            }
+        }
+    }
+    out
+}
+
 /// A list with one address a line.
 pub(super) fn list(items: &[Item]) -> String {
     let mut out = String::new();
