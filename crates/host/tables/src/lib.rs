@@ -16,6 +16,7 @@ mod patterns;
 mod proxy;
 mod simple;
 pub mod source;
+pub mod store;
 mod texthash;
 
 pub use context::TableContext;

@@ -120,7 +120,7 @@ fn passwd(key: &str) -> Found {
             user.gid,
             user.gecos,
             user.home.display(),
-            user.shell.display()
+            user.shell
         )
     }))
 }

@@ -45,22 +45,24 @@ impl Database {
     pub fn open(file: File) -> Result<Self> {
         lock::flock(&file, Mode::Shared)?;
         let length = file.metadata()?.len();
-        let opened = if length <= IN_MEMORY {
-            let mut bytes = vec![0; usize::try_from(length).map_err(|_| SHORT)?];
-            file.read_exact_at(&mut bytes, 0)?;
-            let head: Vec<u8> = bytes.iter().take(page::META).copied().collect();
-            Self::from_parts(Store::Memory(bytes), &head)
-        } else {
-            let mut head = vec![0; page::META];
-            file.read_exact_at(&mut head, 0)?;
-            lock::unlock(&file)?;
-            Self::from_parts(Store::File(file), &head)
-        };
-        opened
+        if length <= IN_MEMORY {
+            return Self::under_lock(file);
+        }
+        let mut head = vec![0; page::META];
+        file.read_exact_at(&mut head, 0)?;
+        lock::unlock(&file)?;
+        Self::from_parts(Store::File(file), &head)
+    }
+
+    /// The whole file in memory; the caller holds a lock.
+    pub fn under_lock(file: File) -> Result<Self> {
+        let length = usize::try_from(file.metadata()?.len()).map_err(|_| SHORT)?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0)?;
+        Self::from_bytes(bytes)
     }
 
     /// A file that is in memory already.
-    #[cfg(test)]
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let head: Vec<u8> = bytes.iter().take(page::META).copied().collect();
         Self::from_parts(Store::Memory(bytes), &head)
