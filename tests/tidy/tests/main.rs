@@ -18,7 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The one host crate that may see the engines: it builds an address rewriter from the configuration.
 const HOST_CRATE_OVER_ENGINES: &str = "host-resolve";
 /// Commands that are the same program under another name.
-const COMMANDS_ON_COMMANDS: &[(&str, &str)] = &[("command-sendmail", "command-postalias"), ("command-postalias", "command-postmap")];
+const COMMANDS_ON_COMMANDS: &[(&str, &str)] =
+    &[("command-sendmail", "command-postalias"), ("command-postalias", "command-postmap")];
 /// Longest source file, in lines, but for tables of data.
 const FILE_LINES: usize = 900;
 
@@ -51,7 +52,12 @@ fn packages() -> Vec<(String, Vec<String>)> {
         .iter()
         .map(|path| {
             let text = fs::read_to_string(path).unwrap();
-            let name = text.lines().find_map(|l| l.strip_prefix("name = \"")).unwrap().trim_end_matches('"').to_owned();
+            let name = text
+                .lines()
+                .find_map(|l| l.strip_prefix("name = \""))
+                .unwrap()
+                .trim_end_matches('"')
+                .to_owned();
             let mut section = "";
             let mut dependencies = Vec::new();
             for line in text.lines() {
@@ -94,7 +100,9 @@ fn imports_only_go_down() {
 #[test]
 fn programs_that_run_as_root_carry_no_codecs() {
     let packages = packages();
-    let of = |name: &str| packages.iter().find(|(package, _)| package == name).map(|(_, d)| d.clone()).unwrap_or_default();
+    let of = |name: &str| {
+        packages.iter().find(|(package, _)| package == name).map(|(_, d)| d.clone()).unwrap_or_default()
+    };
     let mut seen = Vec::new();
     let mut todo: Vec<String> = of("bin-root").into_iter().chain(of("bin-setgid")).collect();
     while let Some(name) = todo.pop() {
@@ -136,11 +144,17 @@ fn mail_and_proto_deny_indexing() {
 
 #[test]
 fn nothing_is_left_undone_in_code() {
-    let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("TO", "DO")];
+    let words =
+        [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("TO", "DO")];
     for path in files("crates", "rs") {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
-            assert!(!words.iter().any(|word| line.contains(word)), "{}:{}: {line}", path.display(), number + 1);
+            assert!(
+                !words.iter().any(|word| line.contains(word)),
+                "{}:{}: {line}",
+                path.display(),
+                number + 1
+            );
         }
     }
 }
@@ -173,7 +187,8 @@ fn only_the_spool_crate_names_queue_directories_in_paths() {
 #[test]
 fn every_program_is_in_exactly_one_image() {
     let packages = packages();
-    let images: Vec<&(String, Vec<String>)> = packages.iter().filter(|(name, _)| name.starts_with("bin-")).collect();
+    let images: Vec<&(String, Vec<String>)> =
+        packages.iter().filter(|(name, _)| name.starts_with("bin-")).collect();
     for (name, _) in &packages {
         if name.starts_with("daemon-") || name.starts_with("command-") {
             let count = images.iter().filter(|(_, dependencies)| dependencies.contains(name)).count();
