@@ -108,7 +108,7 @@ fn no_more_connections_to_a_destination_than_allowed() {
             .start();
         second.wait_empty();
         assert_eq!(sink.received().len(), 60);
-        assert!(sink.most_at_once() <= 3, "{} connections at once", sink.most_at_once());
+        assert!(sink.most_at_once() <= 3, "{} transactions at once", sink.most_at_once());
     });
 }
 

@@ -169,7 +169,7 @@ impl Sink {
         })
     }
 
-    /// The highest number of connections that were open at the same time.
+    /// The highest number of transactions that were open at the same time.
     pub fn most_at_once(&self) -> usize {
         lock(&self.state).most_open
     }
@@ -203,11 +203,12 @@ struct Session {
     greeting: Greeting,
     number: usize,
     message: Received,
+    busy: bool,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        lock(&self.state).open -= 1;
+        self.end_transaction();
     }
 }
 
@@ -221,12 +222,10 @@ impl Session {
         let number = {
             let mut state = lock(&state);
             state.sessions.push(Vec::new());
-            state.open += 1;
-            state.most_open = state.most_open.max(state.open);
             state.sessions.len() - 1
         };
         let message = Received { session: number, ..Received::default() };
-        Self { stream: BufReader::new(stream), state, greeting, number, message }
+        Self { stream: BufReader::new(stream), state, greeting, number, message, busy: false }
     }
 
     fn run(mut self) {
@@ -258,6 +257,7 @@ impl Session {
                 self.answer(line, &reply.join("\n"))?;
             }
             "MAIL" => {
+                self.begin_transaction();
                 if self.answer(line, "250 2.1.0 Ok")? {
                     self.message.mail = line.get(10..).unwrap_or("").to_owned();
                     self.message.rcpts.clear();
@@ -289,6 +289,20 @@ impl Session {
         Ok(())
     }
 
+    fn begin_transaction(&mut self) {
+        let mut state = lock(&self.state);
+        if !std::mem::replace(&mut self.busy, true) {
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
+        }
+    }
+
+    fn end_transaction(&mut self) {
+        if std::mem::replace(&mut self.busy, false) {
+            lock(&self.state).open -= 1;
+        }
+    }
+
     fn content(&mut self) -> Result<(), Closed> {
         let mut data = String::new();
         loop {
@@ -299,6 +313,7 @@ impl Session {
             data.push_str(line.strip_prefix('.').unwrap_or(&line));
             data.push('\n');
         }
+        self.end_transaction(); // before the reply, after which the client may begin elsewhere
         let rcpts = std::mem::take(&mut self.message.rcpts);
         let mut accepted = rcpts.clone();
         if self.greeting.lmtp {
