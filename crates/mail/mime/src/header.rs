@@ -145,6 +145,12 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Whether a Content-Transfer-Encoding value says 8bit or binary.
+#[must_use]
+pub fn is_eight_bit_encoding(value: &[u8]) -> bool {
+    crate::media::Encoding::parse(value).is_eight_bit()
+}
+
 /// Length of the header name at the start of a line; `None`: the line starts no header (RFC 5322 §2.2: printable ASCII
 /// but the colon; blanks before the colon are tolerated).
 #[must_use]
