@@ -119,7 +119,7 @@ impl Message<'_> {
         let mut failed = None;
         let id = self.id.clone();
         let rewritten = mail_address::token::rewrite_list(&value, &mut |address| {
-            let mut rewrite = || {
+            let rewrite = || {
                 let rewritten = mapper.rewrite(rule, address)?;
                 if !map {
                     return Ok(rewritten);
@@ -205,7 +205,7 @@ impl Message<'_> {
             _ if name.is_empty() => address.to_vec(),
             FromFormat::Standard => match phrase(name) {
                 phrase if phrase.is_empty() => [b"<", address, b">"].concat(),
-                phrase => [&phrase, b" <", address, b">"].concat(),
+                phrase => [phrase.as_slice(), b" <", address, b">"].concat(),
             },
             FromFormat::Obsolete => [address, b" (", &comment(name), b")"].concat(),
         };

@@ -27,7 +27,7 @@ impl Item {
 }
 
 /// Options in order, and operands. `arguments` is without argv\[0\]; `spec` as in getopt(3): `"ab:c"`, a leading `+`
-/// stops at the first operand.
+/// stops at the first operand, `x::` takes a value only if it is attached.
 #[must_use]
 pub fn parse(arguments: &[String], spec: &str) -> (Vec<Item>, Vec<String>) {
     let (stop_at_operand, spec) = spec.strip_prefix('+').map_or((false, spec), |spec| (true, spec));
@@ -58,8 +58,12 @@ fn group(letters: &str, spec: &str, rest: &mut std::slice::Iter<'_, String>, ite
     while let Some(letter) = letters.next() {
         match takes_value(spec, letter) {
             None => items.push(Item::Unknown(letter)),
-            Some(false) => items.push(Item::Flag(letter)),
-            Some(true) => {
+            Some(Takes::Nothing) => items.push(Item::Flag(letter)),
+            Some(Takes::Attached) => {
+                items.push(Item::Value(letter, letters.as_str().to_owned()));
+                return;
+            }
+            Some(Takes::Value) => {
                 let attached = letters.as_str();
                 let value =
                     if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
@@ -70,12 +74,27 @@ fn group(letters: &str, spec: &str, rest: &mut std::slice::Iter<'_, String>, ite
     }
 }
 
-fn takes_value(spec: &str, letter: char) -> Option<bool> {
+/// What an option letter wants.
+enum Takes {
+    /// No value.
+    Nothing,
+    /// A value, attached or the next argument.
+    Value,
+    /// A value only if it is attached (`x::`); else an empty one.
+    Attached,
+}
+
+fn takes_value(spec: &str, letter: char) -> Option<Takes> {
     if letter == ':' {
         return None;
     }
     let at = spec.find(letter)?;
-    Some(spec.get(at + letter.len_utf8()..)?.starts_with(':'))
+    let rest = spec.get(at + letter.len_utf8()..)?;
+    Some(match (rest.starts_with("::"), rest.starts_with(':')) {
+        (true, _) => Takes::Attached,
+        (false, true) => Takes::Value,
+        (false, false) => Takes::Nothing,
+    })
 }
 
 #[cfg(test)]
