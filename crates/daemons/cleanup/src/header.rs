@@ -4,7 +4,6 @@ use host_resolve::RewriteRule;
 use mail_address::{to_external, to_internal};
 use mail_mime::{Header, Known, Role};
 use mail_record::SendOptions;
-use mail_text::date::LocalTime;
 use proto_ipc::cleanup::{flags, status};
 
 use crate::content::logged_value;
@@ -185,7 +184,7 @@ impl Message<'_> {
     fn add_date(&mut self, resent: &str) {
         let known = if resent.is_empty() { Known::Date } else { Known::ResentDate };
         if !self.headers.has(known) {
-            let date = header_date(self.arrival.map_or(0, |(seconds, _)| seconds));
+            let date = host_spool::local_time(self.arrival.map_or(0, |(seconds, _)| seconds)).header();
             self.put_header(format!("{resent}Date: {date}").as_bytes());
         }
     }
@@ -270,25 +269,6 @@ fn comment(name: &[u8]) -> Vec<u8> {
         out.push(byte);
     }
     out
-}
-
-/// The local time of these seconds as a header date.
-pub(crate) fn header_date(seconds: i64) -> String {
-    local_time(&os_sys::time::local(seconds)).header()
-}
-
-fn local_time(local: &os_sys::time::Local) -> LocalTime {
-    LocalTime {
-        year: local.year,
-        month: local.month,
-        day: local.day,
-        weekday: local.weekday,
-        hour: local.hour,
-        minute: local.minute,
-        second: local.second,
-        offset_seconds: local.offset_seconds,
-        zone: local.zone.clone(),
-    }
 }
 
 /// `YYYYMMDDhhmmss` in UTC (civil calendar from days, Howard Hinnant's algorithm).

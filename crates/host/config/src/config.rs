@@ -64,11 +64,18 @@ impl Config {
     /// # Errors
     /// As [`Config::load`]; an unauthorized directory.
     pub fn from_environment() -> Result<Self> {
-        let dir = Self::directory_from_environment();
+        Self::from_directory(&Self::directory_from_environment())
+    }
+
+    /// [`Config::load`] with the same rule about privileges, for `-c`.
+    ///
+    /// # Errors
+    /// As [`Config::from_environment`].
+    pub fn from_directory(dir: &Path) -> Result<Self> {
         if dir != Path::new(DEFAULT_DIRECTORY) && is_privileged_for_its_caller() {
-            authorize(&dir)?;
+            authorize(dir)?;
         }
-        Self::load(&dir)
+        Self::load(dir)
     }
 
     /// The configuration directory.
