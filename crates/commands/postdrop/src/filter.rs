@@ -89,8 +89,15 @@ impl Filter {
         match self.segment {
             Segment::Envelope => matches!(
                 kind,
-                Kind::Message | Kind::FullName | Kind::Sender | Kind::Recipient | Kind::Verp | Kind::Attribute
-                    | Kind::DsnEnvelopeId | Kind::DsnNotify | Kind::Size
+                Kind::Message
+                    | Kind::FullName
+                    | Kind::Sender
+                    | Kind::Recipient
+                    | Kind::Verp
+                    | Kind::Attribute
+                    | Kind::DsnEnvelopeId
+                    | Kind::DsnNotify
+                    | Kind::Size
             ),
             Segment::Content => matches!(kind, Kind::Extracted | Kind::FilterOrText | Kind::Line),
             Segment::Extracted => matches!(kind, Kind::End | Kind::Attribute | Kind::Recipient),
@@ -135,9 +142,16 @@ mod tests {
     fn a_plain_submission_passes() {
         let mut filter = Filter::new(5, 2048);
         for (kind, data) in [
-            (Kind::Attribute, "rewrite_context=local"), (Kind::FullName, "Ann"), (Kind::Sender, "a@b"),
-            (Kind::Attribute, "notify_flags=2"), (Kind::Recipient, "c@d"), (Kind::Message, ""), (Kind::Line, "S: x\r"),
-            (Kind::FilterOrText, "\0"), (Kind::Extracted, ""), (Kind::Recipient, "e@f"),
+            (Kind::Attribute, "rewrite_context=local"),
+            (Kind::FullName, "Ann"),
+            (Kind::Sender, "a@b"),
+            (Kind::Attribute, "notify_flags=2"),
+            (Kind::Recipient, "c@d"),
+            (Kind::Message, ""),
+            (Kind::Line, "S: x\r"),
+            (Kind::FilterOrText, "\0"),
+            (Kind::Extracted, ""),
+            (Kind::Recipient, "e@f"),
         ] {
             assert_eq!(filter.judge(kind, data.as_bytes()), Verdict::Keep, "{kind:?}");
         }
@@ -151,7 +165,11 @@ mod tests {
             (Kind::Time, "1 2", Verdict::Refuse("uid=5: unexpected record type: 84".into())),
             (Kind::WarnTime, "1", Verdict::Refuse("uid=5: unexpected record type: 87".into())),
             (Kind::FilterOrText, "x:y", Verdict::Refuse("uid=5: unexpected record type: 76".into())),
-            (Kind::Recipient, "a\nb", Verdict::Refuse("uid=5: null or line break in 'recipient' record type".into())),
+            (
+                Kind::Recipient,
+                "a\nb",
+                Verdict::Refuse("uid=5: null or line break in 'recipient' record type".into()),
+            ),
             (Kind::Attribute, "sasl_username=x", Verdict::Drop),
             (Kind::Attribute, "trace_flags=256", Verdict::Drop),
             (Kind::Attribute, "rewrite_context=other", Verdict::Drop),

@@ -51,12 +51,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Result<u8, Fatal> {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     let config = configure(&arguments)?;
     let uid = nix::unistd::getuid().as_raw();
     authorize(&config, uid)?;
     let queue_directory = config.str(param::QUEUE_DIRECTORY)?;
-    std::env::set_current_dir(&queue_directory).map_err(|e| fatal(format!("chdir {queue_directory}: {e}")))?;
+    std::env::set_current_dir(&queue_directory)
+        .map_err(|e| fatal(format!("chdir {queue_directory}: {e}")))?;
     let input = Input::new().map_err(|e| fatal(format!("signals: {e}")))?;
     let spool = Spool::open(&config)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
@@ -109,7 +111,8 @@ fn authorize(config: &Config, uid: u32) -> Result<(), Fatal> {
         Ok(user) => user.map_or_else(|| "unknown".to_owned(), |u| u.name),
         Err(error) => return Err(fatal(format!("unable to look up user ID {uid}: {error}"))),
     };
-    let users = MatchList::parse("authorized_submit_users", &list, host_tables::Kind::Strings, false, &context);
+    let users =
+        MatchList::parse("authorized_submit_users", &list, host_tables::Kind::Strings, false, &context);
     match users.matches_string(&name) {
         Ok(true) => Ok(()),
         Ok(false) => Err(fatal(format!("User {name}({uid}) is not allowed to submit mail"))),
@@ -119,8 +122,14 @@ fn authorize(config: &Config, uid: u32) -> Result<(), Fatal> {
 
 /// Copies the stream into the file; the exit status, or `None` when the client cancelled.
 fn receive(mut input: Input, mut draft: Draft, mut filter: Filter) -> Result<Option<u8>, Fatal> {
-    answer(&postdrop::Greeting { protocol: postdrop::PROTOCOL.to_owned(), queue_id: draft.id().to_string() })?;
-    let io = |error: std::io::Error| Fatal { text: format!("error writing maildrop file: {error}"), status: TEMPORARY_FAILURE };
+    answer(&postdrop::Greeting {
+        protocol: postdrop::PROTOCOL.to_owned(),
+        queue_id: draft.id().to_string(),
+    })?;
+    let io = |error: std::io::Error| Fatal {
+        text: format!("error writing maildrop file: {error}"),
+        status: TEMPORARY_FAILURE,
+    };
     let now = os_sys::time::now();
     let time = format!("{} {}", now.as_secs(), now.subsec_micros());
     draft.put(mail_record::Kind::Time, time.as_bytes()).map_err(io)?;

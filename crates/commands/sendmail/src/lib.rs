@@ -35,7 +35,8 @@ impl From<host_config::ConfigError> for Fatal {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
     let argv0 = arguments.next().unwrap_or_default();
-    let program = Path::new(&argv0).file_name().map_or_else(|| "sendmail".into(), |n| n.to_string_lossy().into_owned());
+    let program =
+        Path::new(&argv0).file_name().map_or_else(|| "sendmail".into(), |n| n.to_string_lossy().into_owned());
     let arguments: Vec<String> = arguments.collect();
     match Options::parse(&program, &arguments).and_then(|options| dispatch(&program, &options)) {
         Ok(()) => ExitCode::SUCCESS,

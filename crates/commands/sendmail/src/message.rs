@@ -101,7 +101,8 @@ impl Extract<'_> {
     }
 
     fn text(&mut self, terminated: bool, mut bytes: &[u8]) {
-        while let Some((head, tail)) = bytes.split_at_checked(self.limit).filter(|(_, tail)| !tail.is_empty()) {
+        while let Some((head, tail)) = bytes.split_at_checked(self.limit).filter(|(_, tail)| !tail.is_empty())
+        {
             (self.output)(Kind::FilterOrText, head);
             bytes = tail;
         }

@@ -206,7 +206,9 @@ impl Options {
         match self.mode {
             Mode::Deliver | Mode::Ignored => Ok(()),
             Mode::List => fatal("display queue mode requires no recipient"),
-            Mode::Flush | Mode::FlushId(_) | Mode::FlushSite(_) => fatal("flush queue mode requires no recipient"),
+            Mode::Flush | Mode::FlushId(_) | Mode::FlushSite(_) => {
+                fatal("flush queue mode requires no recipient")
+            }
             Mode::Daemon => fatal("daemon mode requires no recipient"),
             Mode::StandAlone => fatal("stand-alone SMTP server mode requires no recipient"),
             Mode::Aliases => fatal("alias initialization mode requires no recipient"),
@@ -296,7 +298,8 @@ mod tests {
 
     #[test]
     fn values_and_operands() {
-        let options = parsed(&["-fs@c", "-Nsuccess,failure", "-R", "hdrs", "-XV+=", "-oi", "a", "-i", "b"]).unwrap();
+        let options =
+            parsed(&["-fs@c", "-Nsuccess,failure", "-R", "hdrs", "-XV+=", "-oi", "a", "-i", "b"]).unwrap();
         assert_eq!(options.sender.as_deref(), Some("s@c"));
         assert_eq!((options.notify, options.ret), (6, 2));
         assert_eq!(options.verp.as_deref(), Some("+="));

@@ -26,7 +26,12 @@ pub(crate) fn configure(program: &str, options: &Options) -> Result<Config, Fata
 }
 
 /// Replaces this program by one of `command_directory`.
-pub(crate) fn command(config: &Config, name: &str, arguments: &[&str], options: &Options) -> Result<(), Fatal> {
+pub(crate) fn command(
+    config: &Config,
+    name: &str,
+    arguments: &[&str],
+    options: &Options,
+) -> Result<(), Fatal> {
     exec(&Path::new(&config.str(param::COMMAND_DIRECTORY)?).join(name), arguments, config, options)
 }
 

@@ -30,11 +30,14 @@ struct Submitter {
 /// Takes the message from standard input, or makes the probe of `-bv`.
 pub(crate) fn deliver(config: &Config, options: &Options) -> Result<(), Fatal> {
     let submitter = Submitter::find(options)?;
-    let context = |text: &str| Fatal(format!("{}({}): {text}", to_external(&submitter.sender), submitter.uid));
+    let context =
+        |text: &str| Fatal(format!("{}({}): {text}", to_external(&submitter.sender), submitter.uid));
     let verp = verp(config, options)?;
     let recipients = operands(&options.recipients);
     if recipients.is_empty() && !options.extract {
-        return Err(context("Recipient addresses must be specified on the command line or via the -t option"));
+        return Err(context(
+            "Recipient addresses must be specified on the command line or via the -t option",
+        ));
     }
     let mut postdrop = Postdrop::start(config, options).map_err(|e| context(&e.0))?;
     submitter.envelope(&mut postdrop, options, verp.as_deref());
@@ -129,7 +132,8 @@ fn full_name(gecos: &str, login: &str) -> String {
 
 fn verp(config: &Config, options: &Options) -> Result<Option<String>, Fatal> {
     let Some(given) = &options.verp else { return Ok(None) };
-    let delimiters = if given.is_empty() { config.str(param::DEFAULT_VERP_DELIMITERS)? } else { given.clone() };
+    let delimiters =
+        if given.is_empty() { config.str(param::DEFAULT_VERP_DELIMITERS)? } else { given.clone() };
     let filter = config.str(param::VERP_DELIMITER_FILTER)?;
     if delimiters.chars().count() == 2 && delimiters.chars().all(|c| filter.contains(c)) {
         Ok(Some(delimiters))

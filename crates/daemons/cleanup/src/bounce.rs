@@ -88,7 +88,8 @@ impl Message<'_> {
     /// Tells the verify service the result of a probe.
     pub(crate) fn update_verify(&self, recipient: &RecipientInfo, detail: &Detail) -> Result<(), Error> {
         let settings = self.settings;
-        let mut connection = Connection::connect(&settings.verify_socket, settings.format, settings.ipc_timeout)?;
+        let mut connection =
+            Connection::connect(&settings.verify_socket, settings.format, settings.ipc_timeout)?;
         connection.expect_announcement(verify::PROTOCOL)?;
         let mut addresses = vec![&recipient.original_recipient];
         if !recipient.original_recipient.eq_ignore_ascii_case(&recipient.recipient) {

@@ -14,7 +14,9 @@ const LOGGED: usize = 100;
 
 impl Sink for Message<'_> {
     fn header(&mut self, part: Part, header: &Header<'_>) {
-        if header.known == Some(Known::ContentTransferEncoding) && mail_mime::header::is_eight_bit_encoding(header.value) {
+        if header.known == Some(Known::ContentTransferEncoding)
+            && mail_mime::header::is_eight_bit_encoding(header.value)
+        {
             self.encoding = Some("8bit".to_owned());
         }
         if !header.text.is_ascii() {
@@ -53,7 +55,9 @@ impl Sink for Message<'_> {
     fn problem(&mut self, problem: Problem, data: &[u8]) {
         let strict = self.settings.strict;
         let (refused, text) = match problem {
-            Problem::EightBitHeader => (strict.seven_bit_headers, "improper use of 8-bit data in message header"),
+            Problem::EightBitHeader => {
+                (strict.seven_bit_headers, "improper use of 8-bit data in message header")
+            }
             Problem::EightBitBody => (strict.eight_bit_body, "improper use of 8-bit data in message body"),
             Problem::EncodingDomain => {
                 (strict.encoding_domain, "invalid message/* or multipart/* encoding domain")
@@ -73,7 +77,11 @@ impl Message<'_> {
         }
         let data = printable(data, self.settings.smtputf8);
         let sender = mail_address::to_external(self.sender.as_deref().unwrap_or_default());
-        os_log::info!("{}: reject: mime-error {reason}: {}; from=<{sender}>", self.id, truncated(&data, LOGGED));
+        os_log::info!(
+            "{}: reject: mime-error {reason}: {}; from=<{sender}>",
+            self.id,
+            truncated(&data, LOGGED)
+        );
         self.errors |= status::CONTENT;
         self.set_reason("550", &format!("{dsn} {reason}"));
     }
@@ -104,7 +112,9 @@ pub(crate) const fn is_content(kind: Kind) -> bool {
 /// Stray carriage returns and line feeds become blanks (`cleanup_replace_stray_cr_lf`).
 pub(crate) fn without_stray_line_ends(data: &[u8]) -> Option<Vec<u8>> {
     let is_stray = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    data.iter().any(|b| is_stray(b)).then(|| data.iter().map(|b| if is_stray(b) { b' ' } else { *b }).collect())
+    data.iter()
+        .any(|b| is_stray(b))
+        .then(|| data.iter().map(|b| if is_stray(b) { b' ' } else { *b }).collect())
 }
 
 /// The unfolded value of a header, for the log.

@@ -1,6 +1,6 @@
 //! The envelope segment, up to the M record.
 
-use mail_record::{Kind, SendOptions, MessageSize, split_attribute};
+use mail_record::{Kind, MessageSize, SendOptions, split_attribute};
 use mail_status::Notify;
 use proto_ipc::cleanup::{flags, status};
 
@@ -19,8 +19,13 @@ impl Message<'_> {
     pub(crate) fn envelope_record(&mut self, kind: Kind, data: &[u8]) -> bool {
         if matches!(
             kind,
-            Kind::Message | Kind::Recipient | Kind::Done | Kind::OriginalRecipient | Kind::Killed
-                | Kind::DsnOriginalRecipient | Kind::DsnNotify
+            Kind::Message
+                | Kind::Recipient
+                | Kind::Done
+                | Kind::OriginalRecipient
+                | Kind::Killed
+                | Kind::DsnOriginalRecipient
+                | Kind::DsnNotify
         ) {
             self.begin_recipients();
         }
@@ -57,11 +62,23 @@ impl Message<'_> {
             Kind::Attribute => self.attribute(data),
             Kind::Flags => self.client_flags(data),
             Kind::MilterCount => self.milter_count(data),
-            Kind::FilterOrText | Kind::Inspector | Kind::Redirect | Kind::Killed | Kind::DsnRet | Kind::DsnEnvelopeId => {
+            Kind::FilterOrText
+            | Kind::Inspector
+            | Kind::Redirect
+            | Kind::Killed
+            | Kind::DsnRet
+            | Kind::DsnEnvelopeId => {
                 self.put_other(kind, data);
             }
-            Kind::Delay | Kind::Line | Kind::Padding | Kind::Extracted | Kind::ReturnReceipt | Kind::ErrorsTo
-            | Kind::Priority | Kind::Pointer | Kind::End => {
+            Kind::Delay
+            | Kind::Line
+            | Kind::Padding
+            | Kind::Extracted
+            | Kind::ReturnReceipt
+            | Kind::ErrorsTo
+            | Kind::Priority
+            | Kind::Pointer
+            | Kind::End => {
                 self.refuse(format_args!("unexpected record type {} in envelope", kind.byte()));
             }
         }
@@ -210,7 +227,10 @@ impl Message<'_> {
     /// Splits and counts an attribute and takes those of a recipient; `None`: nothing to do for the caller.
     pub(crate) fn named_attribute(&mut self, data: &[u8]) -> Option<(String, String)> {
         let Some((name, value)) = split_attribute(data) else {
-            self.refuse(format_args!("malformed attribute: missing '=' after attribute name: {}", text(data)));
+            self.refuse(format_args!(
+                "malformed attribute: missing '=' after attribute name: {}",
+                text(data)
+            ));
             return None;
         };
         if value.is_empty() {
@@ -231,11 +251,15 @@ impl Message<'_> {
     /// NOTIFY flags of the next recipient.
     pub(crate) fn notify(&mut self, value: &str, record: &str) {
         match value.parse::<u32>() {
-            Ok(flags) if flags == Notify::NEVER || (flags > 0 && flags < 16 && flags & Notify::NEVER == 0) => {
+            Ok(flags)
+                if flags == Notify::NEVER || (flags > 0 && flags < 16 && flags & Notify::NEVER == 0) =>
+            {
                 self.pending.notify = flags;
                 self.size.qmgr_flags |= i64::from(flags << 1);
             }
-            Ok(_) | Err(_) => os_log::warning!("{}: ignoring malformed DSN notify record <{record}>", self.id),
+            Ok(_) | Err(_) => {
+                os_log::warning!("{}: ignoring malformed DSN notify record <{record}>", self.id)
+            }
         }
     }
 }

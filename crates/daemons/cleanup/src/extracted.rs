@@ -30,10 +30,27 @@ impl Message<'_> {
                     self.put_other(kind, data);
                 }
             }
-            Kind::Priority | Kind::ReturnReceipt | Kind::ErrorsTo | Kind::FullName | Kind::Inspector | Kind::FilterOrText
-            | Kind::Redirect | Kind::Killed => self.put(kind, data),
-            Kind::Size | Kind::Time | Kind::Sender | Kind::WarnTime | Kind::Verp | Kind::Delay | Kind::MilterCount
-            | Kind::Message | Kind::Line | Kind::Padding | Kind::Extracted | Kind::Pointer | Kind::DsnRet
+            Kind::Priority
+            | Kind::ReturnReceipt
+            | Kind::ErrorsTo
+            | Kind::FullName
+            | Kind::Inspector
+            | Kind::FilterOrText
+            | Kind::Redirect
+            | Kind::Killed => self.put(kind, data),
+            Kind::Size
+            | Kind::Time
+            | Kind::Sender
+            | Kind::WarnTime
+            | Kind::Verp
+            | Kind::Delay
+            | Kind::MilterCount
+            | Kind::Message
+            | Kind::Line
+            | Kind::Padding
+            | Kind::Extracted
+            | Kind::Pointer
+            | Kind::DsnRet
             | Kind::DsnEnvelopeId => {
                 self.refuse(format_args!("unexpected record type {} in extracted envelope", kind.byte()));
             }

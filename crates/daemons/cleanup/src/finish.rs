@@ -82,7 +82,9 @@ impl Message<'_> {
     /// Returns the message to its sender if all that is wrong allows it; `true`: done, the file may go.
     fn returned(&mut self) -> bool {
         let all = RETURNABLE.iter().fold(0, |bits, (bit, ..)| bits | bit);
-        let Some((bit, dsn, text)) = RETURNABLE.iter().find(|(bit, ..)| self.errors & bit != 0) else { return false };
+        let Some((bit, dsn, text)) = RETURNABLE.iter().find(|(bit, ..)| self.errors & bit != 0) else {
+            return false;
+        };
         if self.errors & !all != 0 {
             return false;
         }

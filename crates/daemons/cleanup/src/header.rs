@@ -84,7 +84,9 @@ impl Message<'_> {
                     self.message_id.get_or_insert(id);
                 }
             }
-            Known::ResentMessageId => os_log::info!("{}: resent-message-id={}", self.id, logged_value(header)),
+            Known::ResentMessageId => {
+                os_log::info!("{}: resent-message-id={}", self.id, logged_value(header))
+            }
             Known::TlsRequired if self.settings.tls_required => self.tls_required(header),
             _ => {}
         }
@@ -139,7 +141,11 @@ impl Message<'_> {
             self.mapped::<()>(Err(error));
         }
         let text = fold(&format!("{}: {}", header.name_text(), rewritten?));
-        Some(if latin1 { text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect() } else { text.into_bytes() })
+        Some(if latin1 {
+            text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
+        } else {
+            text.into_bytes()
+        })
     }
 
     /// The end of the primary header: what is missing is added (`always_add_missing_headers`).
@@ -184,7 +190,7 @@ impl Message<'_> {
     fn add_date(&mut self, resent: &str) {
         let known = if resent.is_empty() { Known::Date } else { Known::ResentDate };
         if !self.headers.has(known) {
-            let date = host_spool::local_time(self.arrival.map_or(0, |(seconds, _)| seconds)).header();
+            let date = host_spool::clock::local_time(self.arrival.map_or(0, |(seconds, _)| seconds)).header();
             self.put_header(format!("{resent}Date: {date}").as_bytes());
         }
     }

@@ -105,8 +105,11 @@ impl Mapper {
         };
         let limit = |number: i64| usize::try_from(number).unwrap_or(0);
         Ok(Self {
-            addresses: AddressService::from_config(config, &cx)?,
-            sender_canonical: mapping(param::SENDER_CANONICAL_MAPS, config.str(param::SENDER_CANONICAL_CLASSES)?)?,
+            addresses: addresses(config, &cx)?,
+            sender_canonical: mapping(
+                param::SENDER_CANONICAL_MAPS,
+                config.str(param::SENDER_CANONICAL_CLASSES)?,
+            )?,
             recipient_canonical: mapping(
                 param::RECIPIENT_CANONICAL_MAPS,
                 config.str(param::RECIPIENT_CANONICAL_CLASSES)?,
@@ -168,7 +171,13 @@ impl Mapper {
         Ok(address)
     }
 
-    fn canonical(&self, id: &str, mapping: &Mapping, class: Class, start: String) -> Result<String, MapError> {
+    fn canonical(
+        &self,
+        id: &str,
+        mapping: &Mapping,
+        class: Class,
+        start: String,
+    ) -> Result<String, MapError> {
         let mut address = start;
         if mapping.maps.is_empty() || !mapping.classes.has(class.name()) {
             return Ok(address);
@@ -250,8 +259,12 @@ impl Mapper {
                     return Err(MapError::Nesting(internal.to_owned()));
                 }
                 level += 1;
-                let found =
-                    self.find("virtual_alias_maps", &self.virtual_alias, &current, self.propagate.has("virtual"))?;
+                let found = self.find(
+                    "virtual_alias_maps",
+                    &self.virtual_alias,
+                    &current,
+                    self.propagate.has("virtual"),
+                )?;
                 let mut found = found.into_iter();
                 let Some(first) = found.next() else { break };
                 let rest: Vec<String> = found.collect();
@@ -300,4 +313,8 @@ fn insert_extension(address: &str, extension: &str) -> String {
         Some((local, domain)) => format!("{local}{extension}@{domain}"),
         None => format!("{address}{extension}"),
     }
+}
+
+fn addresses(_: &Config, _: &TableContext) -> Result<AddressService, host_daemon::Error> {
+    todo!("host-resolve")
 }

@@ -27,7 +27,8 @@ impl Masquerade {
         let (local, domain) = address.rsplit_once('@')?;
         let lower = domain.to_ascii_lowercase();
         let (masked, strip) = self.domains.iter().find(|(masked, _)| {
-            lower == *masked || lower.strip_suffix(masked.as_str()).is_some_and(|parent| parent.ends_with('.'))
+            lower == *masked
+                || lower.strip_suffix(masked.as_str()).is_some_and(|parent| parent.ends_with('.'))
         })?;
         if !strip || lower == *masked || self.exceptions.contains(&local.to_ascii_lowercase()) {
             return None;

@@ -154,8 +154,12 @@ impl<'a> Message<'a> {
         let text = match &error {
             MapError::Table(title, address) => format!("{title} map lookup problem for {address}"),
             MapError::Rewrite(address) => format!("address rewriting problem for {address}"),
-            MapError::Nesting(address) => format!("unreasonable virtual_alias_maps map nesting for {address}"),
-            MapError::Size(address) => format!("unreasonable virtual_alias_maps map expansion size for {address}"),
+            MapError::Nesting(address) => {
+                format!("unreasonable virtual_alias_maps map nesting for {address}")
+            }
+            MapError::Size(address) => {
+                format!("unreasonable virtual_alias_maps map expansion size for {address}")
+            }
         };
         os_log::warning!("{}: {text} -- message not accepted, try again later", self.id);
         match error {
@@ -171,7 +175,8 @@ impl<'a> Message<'a> {
     /// Sets the reply text, as a whole SMTP reply if the client wants that; the first one stays.
     pub(crate) fn set_reason(&mut self, code: &str, text: &str) {
         if self.reason.is_empty() {
-            self.reason = if self.has(flags::SMTP_REPLY) { format!("{code} {text}") } else { text.to_owned() };
+            self.reason =
+                if self.has(flags::SMTP_REPLY) { format!("{code} {text}") } else { text.to_owned() };
         }
     }
 

@@ -75,8 +75,11 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        let private = |name: param::Str| Ok::<_, host_config::ConfigError>(PathBuf::from("private").join(config.str(name)?));
-        let format = Format::null(Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default());
+        let private = |name: param::Str| {
+            Ok::<_, host_config::ConfigError>(PathBuf::from("private").join(config.str(name)?))
+        };
+        let format =
+            Format::null(Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default());
         Ok(Self {
             format,
             ipc_timeout: config.time(param::IPC_TIMEOUT)?,

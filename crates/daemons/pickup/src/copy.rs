@@ -7,7 +7,8 @@ use proto_ipc::{Connection, Error};
 use crate::Submission;
 
 /// Attributes that may stand after the content.
-const EXTRACTED_ATTRIBUTES: [&str; 5] = ["dsn_orig_rcpt", "notify_flags", "envelope_id", "ret_flags", "create_time"];
+const EXTRACTED_ATTRIBUTES: [&str; 5] =
+    ["dsn_orig_rcpt", "notify_flags", "envelope_id", "ret_flags", "create_time"];
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +25,14 @@ impl Submission<'_> {
     /// Hands the file to cleanup; its status bits.
     pub(crate) fn copy(mut self) -> Result<i32, Failure> {
         let settings = self.settings;
-        let mut cleanup = Connection::connect(&settings.cleanup_socket, settings.format, settings.ipc_timeout)?;
+        let mut cleanup =
+            Connection::connect(&settings.cleanup_socket, settings.format, settings.ipc_timeout)?;
         let greeting: Greeting = cleanup.receive()?;
         if greeting.protocol != PROTOCOL {
             return Err(Error::Malformed(format!("unexpected protocol {}", greeting.protocol)).into());
         }
-        let mask = if self.requeued { settings.flags & !(flags::MILTER | flags::AUTOUTF8) } else { settings.flags };
+        let mask =
+            if self.requeued { settings.flags & !(flags::MILTER | flags::AUTOUTF8) } else { settings.flags };
         cleanup.send(&Head { flags: mask })?;
         if !settings.content_filter.is_empty() {
             cleanup.put_record(Kind::FilterOrText, settings.content_filter.as_bytes())?;
@@ -69,11 +72,33 @@ impl Submission<'_> {
                 Kind::Message => return Ok(()),
                 Kind::FilterOrText | Kind::Redirect => continue,
                 Kind::Sender => self.log_sender(id, &data),
-                Kind::Size | Kind::Time | Kind::FullName | Kind::Inspector | Kind::Recipient | Kind::Done | Kind::Canceled
-                | Kind::OriginalRecipient | Kind::WarnTime | Kind::Verp | Kind::Attribute | Kind::Killed | Kind::DsnRet
-                | Kind::DsnEnvelopeId | Kind::DsnOriginalRecipient | Kind::DsnNotify => {}
-                Kind::Flags | Kind::Delay | Kind::MilterCount | Kind::Line | Kind::Padding | Kind::Extracted
-                | Kind::ReturnReceipt | Kind::ErrorsTo | Kind::Priority | Kind::Pointer | Kind::End => {
+                Kind::Size
+                | Kind::Time
+                | Kind::FullName
+                | Kind::Inspector
+                | Kind::Recipient
+                | Kind::Done
+                | Kind::Canceled
+                | Kind::OriginalRecipient
+                | Kind::WarnTime
+                | Kind::Verp
+                | Kind::Attribute
+                | Kind::Killed
+                | Kind::DsnRet
+                | Kind::DsnEnvelopeId
+                | Kind::DsnOriginalRecipient
+                | Kind::DsnNotify => {}
+                Kind::Flags
+                | Kind::Delay
+                | Kind::MilterCount
+                | Kind::Line
+                | Kind::Padding
+                | Kind::Extracted
+                | Kind::ReturnReceipt
+                | Kind::ErrorsTo
+                | Kind::Priority
+                | Kind::Pointer
+                | Kind::End => {
                     return Err(self.malformed(&format!("unexpected record type {}", kind.byte())));
                 }
             }
@@ -90,7 +115,7 @@ impl Submission<'_> {
     /// M to X, with our Received header in front.
     fn content(&mut self, cleanup: &mut Connection, id: &str) -> Result<(), Failure> {
         cleanup.put_record(Kind::Message, b"")?;
-        let date = host_spool::local_time(self.mtime).header();
+        let date = host_spool::clock::local_time(self.mtime).header();
         let host = &self.settings.myhostname;
         let by = format!("Received: by {host} (Postfix, from userid {})", self.uid);
         cleanup.put_record(Kind::Line, by.as_bytes())?;
@@ -119,18 +144,39 @@ impl Submission<'_> {
                 Kind::End => break,
                 Kind::ReturnReceipt | Kind::ErrorsTo | Kind::FilterOrText | Kind::Redirect => {}
                 Kind::Attribute => {
-                    let kept = split_attribute(&data).is_some_and(|(name, _)| EXTRACTED_ATTRIBUTES.contains(&name.as_str()));
+                    let kept = split_attribute(&data)
+                        .is_some_and(|(name, _)| EXTRACTED_ATTRIBUTES.contains(&name.as_str()));
                     if kept {
                         cleanup.put_record(kind, &data)?;
                     }
                 }
-                Kind::Recipient | Kind::Done | Kind::Canceled | Kind::OriginalRecipient | Kind::Priority | Kind::FullName
-                | Kind::Inspector | Kind::Killed | Kind::DsnOriginalRecipient | Kind::DsnNotify => {
+                Kind::Recipient
+                | Kind::Done
+                | Kind::Canceled
+                | Kind::OriginalRecipient
+                | Kind::Priority
+                | Kind::FullName
+                | Kind::Inspector
+                | Kind::Killed
+                | Kind::DsnOriginalRecipient
+                | Kind::DsnNotify => {
                     cleanup.put_record(kind, &data)?;
                 }
-                Kind::Size | Kind::Time | Kind::Sender | Kind::WarnTime | Kind::Verp | Kind::Flags | Kind::Delay
-                | Kind::MilterCount | Kind::Message | Kind::Line | Kind::Padding | Kind::Extracted | Kind::Pointer
-                | Kind::DsnRet | Kind::DsnEnvelopeId => {
+                Kind::Size
+                | Kind::Time
+                | Kind::Sender
+                | Kind::WarnTime
+                | Kind::Verp
+                | Kind::Flags
+                | Kind::Delay
+                | Kind::MilterCount
+                | Kind::Message
+                | Kind::Line
+                | Kind::Padding
+                | Kind::Extracted
+                | Kind::Pointer
+                | Kind::DsnRet
+                | Kind::DsnEnvelopeId => {
                     return Err(self.malformed(&format!("unexpected record type {}", kind.byte())));
                 }
             }

@@ -88,7 +88,9 @@ impl Settings {
             mask |= flags::AUTOUTF8;
         }
         Ok(Self {
-            format: Format::null(Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default()),
+            format: Format::null(
+                Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default(),
+            ),
             ipc_timeout: config.time(param::IPC_TIMEOUT)?,
             cleanup_socket: PathBuf::from("public").join(config.str(param::CLEANUP_SERVICE_NAME)?),
             content_filter: config.str(param::CONTENT_FILTER)?,
@@ -161,10 +163,14 @@ impl Pickup {
             Ok(0) => Disposition::Remove,
             Ok(code) => {
                 os_log::warning!("error writing {id}: {}", status_text(code));
-                if code & (status::BAD | status::RECIPIENTS) != 0 { Disposition::Remove } else { Disposition::Keep }
+                if code & (status::BAD | status::RECIPIENTS) != 0 {
+                    Disposition::Remove
+                } else {
+                    Disposition::Keep
+                }
             }
             Err(copy::Failure::Malformed(text)) => {
-                os_log::warning!("uid={}: {text}", id);
+                os_log::warning!("{text}");
                 Disposition::Remove
             }
             Err(copy::Failure::Cleanup(error)) => {
