@@ -1,0 +1,395 @@
+//! The envelope of a queue file, and the reader that takes it and batches of recipients from the file.
+
+use mail_record::{Kind, MessageSize, split_attribute};
+use mail_status::Notify;
+use proto_ipc::delivery::Stamp;
+
+use host_spool::{QueueFile, ReadError};
+
+/// What goes with each delivery request of a message.
+#[derive(Clone, Debug, Default)]
+pub struct Envelope {
+    /// T record.
+    pub arrival: Stamp,
+    /// Attribute `create_time`, else the T record: base of back-off and expiry, seconds since the epoch.
+    pub create_time: i64,
+    /// S record, internal form.
+    pub sender: String,
+    /// C record.
+    pub size: MessageSize,
+    /// `7bit`, `8bit` or empty.
+    pub encoding: String,
+    /// ENVID.
+    pub envelope_id: String,
+    /// RET.
+    pub ret_flags: i32,
+    /// What is logged and forwarded about the client.
+    pub client: ClientInfo,
+    /// SASL method, user, sender.
+    pub sasl: [String; 3],
+    /// Queue ID of the first host.
+    pub log_ident: String,
+    /// `local` or `remote`.
+    pub rewrite_context: String,
+    /// 256 probe, 512 `-bv`, 1024 `-v`.
+    pub trace_flags: i32,
+    /// Where the record of the trace flags is.
+    pub trace_offset: Option<u64>,
+    /// V record.
+    pub verp: Option<String>,
+    /// L record outside of content: `transport:nexthop`.
+    pub filter: Option<String>,
+    /// > record.
+    pub redirect: Option<String>,
+    /// W record: its offset and time (seconds since the epoch, −1: warned already).
+    pub warning: Option<(u64, i64)>,
+}
+
+impl Envelope {
+    /// Content length as logged.
+    #[must_use]
+    pub const fn content_length(&self) -> i64 {
+        if self.size.content_length > 0 { self.size.content_length } else { self.size.data_size }
+    }
+
+    /// Somebody asked for a success report.
+    #[must_use]
+    pub const fn wants_success_report(&self) -> bool {
+        (self.size.qmgr_flags >> 1) & Notify::SUCCESS as i64 != 0
+    }
+
+    /// Address probes are neither filtered nor reported.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.trace_flags & (proto_ipc::delivery::flags::MTA_VERIFY | proto_ipc::delivery::flags::USER_VERIFY) != 0
+    }
+}
+
+/// Client attributes for logging and XFORWARD.
+#[derive(Clone, Debug, Default)]
+pub struct ClientInfo {
+    /// Name.
+    pub name: String,
+    /// Address.
+    pub address: String,
+    /// Port.
+    pub port: String,
+    /// Protocol.
+    pub protocol: String,
+    /// HELO.
+    pub helo: String,
+}
+
+/// One recipient.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// O record.
+    pub original: String,
+    /// R record; later what the resolver made of it.
+    pub address: String,
+    /// Offset of the R record.
+    pub offset: u64,
+    /// `type;address`.
+    pub dsn_orig_rcpt: String,
+    /// NOTIFY.
+    pub notify: u32,
+}
+
+/// Some recipients of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// They.
+    pub recipients: Vec<Recipient>,
+    /// R records that were left for later.
+    pub unread: u32,
+    /// Where to go on.
+    pub resume: u64,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadFile {
+    /// The disk.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A record that must not be here.
+    #[error("Unexpected record type '{0}' at offset {1}")]
+    Unexpected(char, u64),
+    /// A record that cannot be understood; the text.
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// Reads envelope and recipients.
+pub struct Reader<'f> {
+    file: &'f mut QueueFile,
+    data_offset: u64,
+    data_size: u64,
+    limit: usize,
+    batch: Batch,
+    group_start: Option<u64>,
+    pending: Recipient,
+}
+
+const TOO_MANY_FLAGS: i64 = !0x1f;
+
+impl<'f> Reader<'f> {
+    /// A reader of at most `limit` recipients.
+    #[must_use]
+    pub fn new(file: &'f mut QueueFile, limit: usize) -> Self {
+        Self {
+            file,
+            data_offset: 0,
+            data_size: 0,
+            limit,
+            batch: Batch::default(),
+            group_start: None,
+            pending: Recipient::default(),
+        }
+    }
+
+    /// Reads the whole envelope and the first batch.
+    ///
+    /// # Errors
+    /// [`BadFile`].
+    pub fn first(mut self) -> Result<(Envelope, Batch), BadFile> {
+        let mut envelope = Envelope::default();
+        let mut has_sender = false;
+        let mut old_client = ClientInfo::default();
+        loop {
+            self.skip_content();
+            let Some(record) = self.file.next_ref()? else { return Err(BadFile::Malformed("missing end record")) };
+            let (offset, kind, data) = (record.offset, record.kind, record.data.to_vec());
+            match kind {
+                Kind::End => break,
+                Kind::Size => {
+                    if envelope.size.data_offset == 0 {
+                        envelope.size = self.size(&data)?;
+                    }
+                }
+                Kind::Time => envelope.time(&data),
+                Kind::Sender => {
+                    has_sender = true;
+                    envelope.sender = text(&data);
+                }
+                Kind::FilterOrText => envelope.filter = Some(text(&data)),
+                Kind::Redirect => envelope.redirect = Some(text(&data)),
+                Kind::Verp => envelope.verp = Some(text(&data)),
+                Kind::WarnTime => {
+                    envelope.warning = text(&data).trim().parse().ok().map(|time| (offset, time));
+                }
+                Kind::DsnEnvelopeId => envelope.envelope_id = text(&data),
+                Kind::DsnRet => envelope.ret_flags = text(&data).trim().parse().unwrap_or(0),
+                Kind::Attribute => {
+                    if let Some((name, value)) = split_attribute(&data)
+                        && !self.recipient_attribute(offset, &name, &value)
+                    {
+                        envelope.attribute(offset, &name, value, &mut old_client);
+                    }
+                }
+                other => self.recipient_record(offset, other, &data)?,
+            }
+        }
+        envelope.check(has_sender, old_client)?;
+        self.finish(envelope.redirect.as_deref()).map(|batch| (envelope, batch))
+    }
+
+    /// Reads the next batch, from where the last one ended.
+    ///
+    /// # Errors
+    /// [`BadFile`].
+    pub fn next(mut self, size: &MessageSize, resume: u64) -> Result<Batch, BadFile> {
+        self.data_offset = size.data_offset.unsigned_abs();
+        self.data_size = size.data_size.unsigned_abs();
+        self.file.seek(resume);
+        loop {
+            self.skip_content();
+            let Some(record) = self.file.next_ref()? else { return Err(BadFile::Malformed("missing end record")) };
+            let (offset, kind, data) = (record.offset, record.kind, record.data.to_vec());
+            match kind {
+                Kind::End => break,
+                Kind::Attribute => {
+                    if let Some((name, value)) = split_attribute(&data) {
+                        self.recipient_attribute(offset, &name, &value);
+                    }
+                }
+                other => self.recipient_record(offset, other, &data)?,
+            }
+        }
+        self.finish(None)
+    }
+
+    fn skip_content(&mut self) {
+        if self.data_offset > 0 && self.file.position() == self.data_offset {
+            self.file.seek(self.data_offset.saturating_add(self.data_size));
+        }
+    }
+
+    fn size(&mut self, data: &[u8]) -> Result<MessageSize, BadFile> {
+        let size = MessageSize::parse(data).ok_or(BadFile::Malformed("malformed message size record"))?;
+        if size.data_offset <= 0 || size.data_size <= 0 || size.content_length < 0 {
+            return Err(BadFile::Malformed("invalid message size record"));
+        }
+        if size.qmgr_flags & TOO_MANY_FLAGS != 0 {
+            return Err(BadFile::Malformed("invalid flags in message size record"));
+        }
+        self.data_offset = size.data_offset.unsigned_abs();
+        self.data_size = size.data_size.unsigned_abs();
+        Ok(size)
+    }
+
+    /// Takes an attribute that belongs to the next recipient.
+    fn recipient_attribute(&mut self, offset: u64, name: &str, value: &str) -> bool {
+        match name {
+            "notify_flags" => self.pending.notify = value.parse().unwrap_or(0),
+            "dsn_orig_rcpt" => value.clone_into(&mut self.pending.dsn_orig_rcpt),
+            _ => return false,
+        }
+        self.group_start.get_or_insert(offset);
+        true
+    }
+
+    fn recipient_record(&mut self, offset: u64, kind: Kind, data: &[u8]) -> Result<(), BadFile> {
+        match kind {
+            Kind::OriginalRecipient => self.pending.original = text(data),
+            Kind::DsnOriginalRecipient => self.pending.dsn_orig_rcpt = text(data),
+            Kind::DsnNotify => self.pending.notify = text(data).trim().parse().unwrap_or(0),
+            Kind::Recipient => {
+                let group = self.group_start.take().unwrap_or(offset);
+                let recipient = std::mem::take(&mut self.pending);
+                if self.batch.recipients.len() < self.limit {
+                    self.batch.recipients.push(Recipient { address: text(data), offset, ..recipient });
+                } else {
+                    if self.batch.unread == 0 {
+                        self.batch.resume = group;
+                    }
+                    self.batch.unread += 1;
+                }
+                return Ok(());
+            }
+            Kind::Done | Kind::Canceled => {
+                self.pending = Recipient::default();
+                self.group_start = None;
+                return Ok(());
+            }
+            Kind::FullName
+            | Kind::Inspector
+            | Kind::Killed
+            | Kind::Message
+            | Kind::Extracted
+            | Kind::ReturnReceipt
+            | Kind::ErrorsTo
+            | Kind::Priority
+            | Kind::Pointer
+            | Kind::Padding
+            | Kind::Size
+            | Kind::Time
+            | Kind::Sender
+            | Kind::FilterOrText
+            | Kind::Redirect
+            | Kind::Verp
+            | Kind::WarnTime
+            | Kind::DsnEnvelopeId
+            | Kind::DsnRet
+            | Kind::Attribute
+            | Kind::End => return Ok(()),
+            Kind::Flags | Kind::Delay | Kind::MilterCount | Kind::Line => {
+                return Err(BadFile::Unexpected(char::from(kind.byte()), offset));
+            }
+        }
+        self.group_start.get_or_insert(offset);
+        Ok(())
+    }
+
+    /// REDIRECT: only the first recipient is left, with another address.
+    fn finish(mut self, redirect: Option<&str>) -> Result<Batch, BadFile> {
+        if let Some(address) = redirect {
+            self.batch.recipients.truncate(1);
+            self.batch.unread = 0;
+            if let Some(first) = self.batch.recipients.first_mut() {
+                address.clone_into(&mut first.address);
+            }
+        }
+        Ok(self.batch)
+    }
+}
+
+impl Envelope {
+    fn time(&mut self, data: &[u8]) {
+        if self.arrival.seconds == 0 {
+            let text = text(data);
+            let mut numbers = text.split_ascii_whitespace().map(|n| n.parse().unwrap_or(0));
+            self.arrival.seconds = numbers.next().unwrap_or(0);
+            self.arrival.microseconds = numbers.next().unwrap_or(0);
+        }
+    }
+
+    fn attribute(&mut self, offset: u64, name: &str, value: String, old: &mut ClientInfo) {
+        match name {
+            "create_time" => self.create_time = value.trim().parse().unwrap_or(0),
+            "log_ident" => self.log_ident = value,
+            "rewrite_context" => {
+                if self.rewrite_context.is_empty() {
+                    self.rewrite_context = value;
+                }
+            }
+            "sasl_method" => self.sasl[0] = value,
+            "sasl_username" => self.sasl[1] = value,
+            "sasl_sender" => self.sasl[2] = value,
+            "envelope_id" => self.envelope_id = value,
+            "ret_flags" => self.ret_flags = value.trim().parse().unwrap_or(0),
+            "encoding" => self.encoding = value,
+            "log_client_name" => self.client.name = value,
+            "log_client_address" => self.client.address = value,
+            "log_client_port" => self.client.port = value,
+            "log_protocol_name" => self.client.protocol = value,
+            "log_helo_name" => self.client.helo = value,
+            "client_name" => old.name = value,
+            "client_address" => old.address = value,
+            "client_port" => old.port = value,
+            "protocol_name" => old.protocol = value,
+            "helo_name" => old.helo = value,
+            "trace_flags" => {
+                self.trace_flags = value.trim().parse().unwrap_or(0);
+                self.trace_offset = Some(offset);
+            }
+            _ => {}
+        }
+    }
+
+    /// What must be there, and what replaces what is missing (files of old releases).
+    fn check(&mut self, has_sender: bool, old: ClientInfo) -> Result<(), BadFile> {
+        if self.arrival.seconds == 0 {
+            return Err(BadFile::Malformed("message rejected: missing arrival time record"));
+        }
+        if !has_sender {
+            return Err(BadFile::Malformed("message rejected: missing sender record"));
+        }
+        if self.size.data_offset == 0 {
+            return Err(BadFile::Malformed("message rejected: missing size record"));
+        }
+        if self.create_time == 0 {
+            self.create_time = self.arrival.seconds;
+        }
+        if self.rewrite_context.is_empty() {
+            "local".clone_into(&mut self.rewrite_context);
+        }
+        let now = &mut self.client;
+        for (new, old) in [
+            (&mut now.name, old.name),
+            (&mut now.address, old.address),
+            (&mut now.port, old.port),
+            (&mut now.protocol, old.protocol),
+            (&mut now.helo, old.helo),
+        ] {
+            if new.is_empty() {
+                *new = old;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(data: &[u8]) -> String {
+    String::from_utf8_lossy(data).into_owned()
+}
