@@ -21,7 +21,7 @@ mod stats;
 pub use agent::{Agent, AgentService, SPEC, serve, serve_connection};
 pub use context::Context;
 pub use job::Job;
-pub use log_line::Via;
+pub use log_line::{LogLine, Via};
 pub use report::Disposition;
 pub use stats::{Delays, format_delay};
 

@@ -37,18 +37,26 @@ impl Via {
 
 /// All that the line says.
 pub struct LogLine<'a> {
+    /// Queue ID.
     pub queue_id: &'a str,
+    /// Whose.
     pub recipient: &'a RecipientInfo,
+    /// By which way.
     pub via: &'a Via,
+    /// Time stamps.
     pub stats: &'a MessageStats,
+    /// `delay_logging_resolution_limit`.
     pub resolution: u32,
+    /// Enhanced status code.
     pub dsn: Dsn,
     /// sent, deferred, bounced, SOFTBOUNCE, deliverable, undeliverable
     pub word: &'a str,
+    /// Text in parentheses.
     pub reason: &'a str,
 }
 
 impl LogLine<'_> {
+    /// Writes it.
     pub fn emit(&self) {
         os_log::info!("{}", self.text());
     }

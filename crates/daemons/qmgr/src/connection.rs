@@ -1,0 +1,355 @@
+//! Dialogues with delivery agents and with the bounce, defer and trace services.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine_scheduler::{Delivery, EntryId, MessageId, RecipientIndex, Report, TransportId};
+use host_daemon::{Cx, TimerId, Token};
+use host_delivery::DeliveryRequest;
+use mail_status::Dsn;
+use proto_ipc::delivery::{self, DeliveryReply, flags};
+use proto_ipc::{Error, StatusReply, bounce, encode_into};
+use serde::Serialize;
+
+use crate::finish::Notice;
+use crate::link::Link;
+use crate::manager::Manager;
+use crate::pool::{Opened, info, stats};
+use crate::verp::verp_sender;
+
+/// How long to wait when the queue of a listener is full.
+const FULL_RETRY: Duration = Duration::from_millis(100);
+const UNAVAILABLE: &str = "4.3.0 mail transport unavailable";
+const LOST: &str = "4.3.0 unknown mail transport error";
+
+/// A connection and what it is for.
+pub struct Connection {
+    link: Link,
+    purpose: Purpose,
+    timeout: Option<TimerId>,
+}
+
+enum Purpose {
+    /// Waits for an agent to become free.
+    Agent(TransportId),
+    /// Waits for an agent's reply.
+    Delivery { transport: TransportId, entry: EntryId, message: MessageId, recipients: Vec<RecipientIndex> },
+    /// Waits for bounce, defer or trace.
+    Notice { message: MessageId, notice: Notice, service: String, announced: bool },
+}
+
+/// What came of a connection's progress.
+enum Progress {
+    /// It goes on.
+    Wait(Connection),
+    /// It is over.
+    Over(Link),
+}
+
+impl Manager {
+    /// Opens a connection to an agent.
+    pub(crate) fn connect_agent(&mut self, cx: &mut Cx, transport: TransportId) {
+        let name = self.scheduler.transport_name(transport).to_owned();
+        match Link::connect(cx, &name, self.settings.format) {
+            Ok(link) => self.keep(Connection { link, purpose: Purpose::Agent(transport), timeout: None }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.retries.insert(cx.after(FULL_RETRY), transport);
+            }
+            Err(error) => self.unavailable(transport, &error),
+        }
+    }
+
+    fn unavailable(&mut self, transport: TransportId, error: &dyn std::fmt::Display) {
+        os_log::warning!("connect to transport private/{}: {error}", self.scheduler.transport_name(transport));
+        self.scheduler.agent_unavailable(os_sys::time::now(), transport, UNAVAILABLE);
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        self.connections.insert(connection.link.token(), connection);
+    }
+
+    /// A connection is readable, writable, or closed by its peer.
+    pub(crate) fn progress(&mut self, cx: &mut Cx, token: Token, closed: bool) {
+        let Some(mut connection) = self.connections.remove(&token) else { return };
+        connection.link.progress(cx, closed);
+        let Connection { link, purpose, timeout } = connection;
+        let progress = match purpose {
+            Purpose::Agent(transport) => self.agent(cx, link, transport),
+            Purpose::Delivery { transport, entry, message, recipients } => {
+                self.delivery(link, timeout, transport, entry, message, recipients)
+            }
+            Purpose::Notice { message, notice, service, announced } => {
+                self.notice(cx, link, timeout, message, notice, service, announced)
+            }
+        };
+        match progress {
+            Progress::Wait(connection) => self.keep(connection),
+            Progress::Over(link) => {
+                if let Some(timer) = timeout {
+                    cx.cancel(timer);
+                    self.timeouts.remove(&timer);
+                }
+                link.close(cx);
+            }
+        }
+    }
+
+    /// The reply took too long.
+    pub(crate) fn timed_out(&mut self, cx: &mut Cx, token: Token) {
+        let Some(Connection { link, purpose, .. }) = self.connections.remove(&token) else { return };
+        link.close(cx);
+        match purpose {
+            Purpose::Agent(_) => {}
+            Purpose::Delivery { transport, entry, message, recipients } => {
+                self.agent_lost(transport, entry, message, &recipients, "timeout receiving delivery status");
+            }
+            Purpose::Notice { message, notice, service, .. } => {
+                os_log::warning!("private/{service} socket: timeout");
+                self.noticed(cx, message, notice, false);
+            }
+        }
+    }
+
+    fn agent(&mut self, cx: &mut Cx, mut link: Link, transport: TransportId) -> Progress {
+        match link.announced(delivery::PROTOCOL) {
+            Ok(true) => self.assign_agent(cx, link, transport),
+            Ok(false) if !link.ended() => {
+                Progress::Wait(Connection { link, purpose: Purpose::Agent(transport), timeout: None })
+            }
+            Ok(false) => {
+                self.unavailable(transport, &io::Error::from_raw_os_error(nix::errno::Errno::ECONNRESET as i32));
+                Progress::Over(link)
+            }
+            Err(error) => {
+                self.unavailable(transport, &error);
+                Progress::Over(link)
+            }
+        }
+    }
+
+    /// An agent is free: gives it a request, or lets it go.
+    fn assign_agent(&mut self, cx: &mut Cx, mut link: Link, transport: TransportId) -> Progress {
+        let now = os_sys::time::now();
+        let Some(delivery) = self.scheduler.agent_ready(now, transport) else { return Progress::Over(link) };
+        let sent = self.request(&delivery).map_err(|error| error.to_string()).and_then(|bytes| {
+            link.send(cx, &bytes).map_err(|error| error.to_string())
+        });
+        if let Err(error) = sent {
+            self.agent_lost(transport, delivery.entry, delivery.message, &delivery.recipients, &error);
+            return Progress::Over(link);
+        }
+        let timer = cx.after(self.settings.reply_timeout);
+        self.timeouts.insert(timer, link.token());
+        let Delivery { entry, message, recipients, .. } = delivery;
+        let purpose = Purpose::Delivery { transport, entry, message, recipients };
+        Progress::Wait(Connection { link, purpose, timeout: Some(timer) })
+    }
+
+    fn request(&self, delivery: &Delivery) -> Result<Vec<u8>, Error> {
+        let message = self.messages.get(&delivery.message);
+        let Some((message, opened)) = message.and_then(|m| Some((m, m.opened.as_ref()?))) else {
+            return Err(Error::Malformed("no such message".into()));
+        };
+        let recipients: Vec<_> = delivery.recipients.iter().filter_map(|i| message.recipients.get(i)).collect();
+        let mut request = request_of(message.id.as_str(), opened, &self.settings);
+        request.flags |= if delivery.cache_load { flags::CACHE_LOAD } else { 0 };
+        request.flags |= if delivery.cache_store { flags::CACHE_STORE } else { 0 };
+        request.nexthop = delivery.nexthop.to_string();
+        request.recipient_count = i32::try_from(recipients.len()).unwrap_or(i32::MAX);
+        if let (Some(delimiters), Some(first)) = (&opened.envelope.verp, recipients.first()) {
+            let original = if first.original.is_empty() { &first.address } else { &first.original };
+            request.sender = verp_sender(&request.sender, delimiters, original);
+        }
+        let mut out = Vec::with_capacity(1024);
+        encode_into(&mut out, &request, self.settings.format)?;
+        for recipient in recipients {
+            encode_into(&mut out, &info(recipient), self.settings.format)?;
+        }
+        Ok(out)
+    }
+
+    fn delivery(
+        &mut self,
+        mut link: Link,
+        timeout: Option<TimerId>,
+        transport: TransportId,
+        entry: EntryId,
+        message: MessageId,
+        recipients: Vec<RecipientIndex>,
+    ) -> Progress {
+        match link.take::<DeliveryReply>() {
+            Ok(Some(reply)) => self.delivered(entry, message, &recipients, &reply),
+            Ok(None) if !link.ended() => {
+                let purpose = Purpose::Delivery { transport, entry, message, recipients };
+                return Progress::Wait(Connection { link, purpose, timeout });
+            }
+            Ok(None) => self.agent_lost(transport, entry, message, &recipients, "premature disconnect"),
+            Err(_) => self.agent_lost(transport, entry, message, &recipients, "malformed response"),
+        }
+        Progress::Over(link)
+    }
+
+    fn delivered(&mut self, entry: EntryId, id: MessageId, recipients: &[RecipientIndex], reply: &DeliveryReply) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.deferred |= reply.status != 0;
+            for index in recipients {
+                message.recipients.remove(index);
+            }
+        }
+        self.scheduler.finished(os_sys::time::now(), entry, report_of(reply));
+    }
+
+    fn agent_lost(
+        &mut self,
+        transport: TransportId,
+        entry: EntryId,
+        id: MessageId,
+        recipients: &[RecipientIndex],
+        why: &str,
+    ) {
+        os_log::warning!("private/{} socket: {why}", self.scheduler.transport_name(transport));
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.deferred = true;
+            message.unlogged = true;
+            for index in recipients {
+                message.recipients.remove(index);
+            }
+        }
+        self.scheduler.finished(os_sys::time::now(), entry, Report::AgentLost(LOST.to_owned()));
+    }
+
+    /// Sends a request to the bounce, defer or trace service.
+    pub(crate) fn send_notice<T: Serialize>(
+        &mut self,
+        cx: &mut Cx,
+        message: MessageId,
+        notice: Notice,
+        service: &str,
+        request: &T,
+    ) {
+        let sent = proto_ipc::encode(request, self.settings.format)
+            .map_err(io::Error::other)
+            .and_then(|bytes| {
+                let mut link = Link::connect(cx, service, self.settings.format)?;
+                link.send(cx, &bytes)?;
+                Ok(link)
+            });
+        match sent {
+            Ok(link) => {
+                let timer = cx.after(self.settings.reply_timeout);
+                self.timeouts.insert(timer, link.token());
+                let purpose =
+                    Purpose::Notice { message, notice, service: service.to_owned(), announced: false };
+                self.keep(Connection { link, purpose, timeout: Some(timer) });
+            }
+            Err(error) => {
+                os_log::warning!("connect to service private/{service}: {error}");
+                self.noticed(cx, message, notice, false);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a connection")]
+    fn notice(
+        &mut self,
+        cx: &mut Cx,
+        mut link: Link,
+        timeout: Option<TimerId>,
+        message: MessageId,
+        notice: Notice,
+        service: String,
+        announced: bool,
+    ) -> Progress {
+        let reply = match link.announced(bounce::PROTOCOL) {
+            Ok(true) => link.take::<StatusReply>(),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let ok = match reply {
+            Ok(Some(reply)) => reply.status == 0,
+            Ok(None) if !link.ended() => {
+                let purpose = Purpose::Notice { message, notice, service, announced };
+                return Progress::Wait(Connection { link, purpose, timeout });
+            }
+            Ok(None) => {
+                os_log::warning!("private/{service} socket: premature disconnect");
+                false
+            }
+            Err(error) => {
+                os_log::warning!("private/{service} socket: {error}");
+                false
+            }
+        };
+        self.noticed(cx, message, notice, ok);
+        Progress::Over(link)
+    }
+}
+
+/// A filled status block means that the destination is unusable.
+fn report_of(reply: &DeliveryReply) -> Report {
+    if reply.status == 0 || (reply.hop_status.is_empty() && reply.reason.is_empty()) {
+        return Report::Reached;
+    }
+    let dsn = reply.hop_status.parse().unwrap_or(Dsn::new(4, 0, 0));
+    let reason = if reply.reason.is_empty() { "unknown error" } else { &reply.reason };
+    Report::Unusable(format!("{dsn} delivery temporarily suspended: {reason}"))
+}
+
+/// The part of a request that is the same for all recipients.
+fn request_of(id: &str, opened: &Arc<Opened>, settings: &crate::settings::Settings) -> DeliveryRequest {
+    let envelope = &opened.envelope;
+    let warned = settings.confirm_delay_cleared && envelope.warning.is_some_and(|(_, time)| time < 0);
+    let delay = if warned { flags::DELAY_SENT } else { 0 };
+    let [sasl_method, sasl_username, sasl_sender] = envelope.sasl.clone();
+    DeliveryRequest {
+        flags: flags::SUCCESS | flags::BOUNCE | envelope.trace_flags | delay,
+        queue_name: "active".to_owned(),
+        queue_id: id.to_owned(),
+        offset: envelope.size.data_offset,
+        size: envelope.content_length(),
+        nexthop: String::new(),
+        encoding: envelope.encoding.clone(),
+        sendopts: u32::try_from(envelope.size.send_options).unwrap_or(0),
+        sender: envelope.sender.clone(),
+        envelope_id: envelope.envelope_id.clone(),
+        ret_flags: envelope.ret_flags,
+        time: stats(opened).to_data(),
+        log_client_name: envelope.client.name.clone(),
+        log_client_address: envelope.client.address.clone(),
+        log_client_port: envelope.client.port.clone(),
+        log_protocol_name: envelope.client.protocol.clone(),
+        log_helo_name: envelope.client.helo.clone(),
+        sasl_method,
+        sasl_username,
+        sasl_sender,
+        log_ident: envelope.log_ident.clone(),
+        rewrite_context: envelope.rewrite_context.clone(),
+        recipient_count: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_filled_status_block_with_failure_makes_a_destination_unusable() {
+        let reply = |status, hop: &str, reason: &str| DeliveryReply {
+            status,
+            hop_status: hop.into(),
+            reason: reason.into(),
+            ..DeliveryReply::default()
+        };
+        for (reply, expected) in [
+            (reply(0, "", ""), Report::Reached),
+            (reply(-1, "", ""), Report::Reached),
+            (reply(0, "4.4.1", "x"), Report::Reached),
+            (reply(-1, "4.4.1", "x"), Report::Unusable("4.4.1 delivery temporarily suspended: x".into())),
+            (reply(-1, "no", "x"), Report::Unusable("4.0.0 delivery temporarily suspended: x".into())),
+            (reply(-1, "4.4.2", ""), Report::Unusable("4.4.2 delivery temporarily suspended: unknown error".into())),
+        ] {
+            assert_eq!(report_of(&reply), expected, "{reply:?}");
+        }
+    }
+}
