@@ -61,7 +61,10 @@ impl Manager {
     }
 
     fn unavailable(&mut self, transport: TransportId, error: &dyn std::fmt::Display) {
-        os_log::warning!("connect to transport private/{}: {error}", self.scheduler.transport_name(transport));
+        os_log::warning!(
+            "connect to transport private/{}: {error}",
+            self.scheduler.transport_name(transport)
+        );
         self.scheduler.agent_unavailable(os_sys::time::now(), transport, UNAVAILABLE);
     }
 
@@ -118,7 +121,10 @@ impl Manager {
                 Progress::Wait(Connection { link, purpose: Purpose::Agent(transport), timeout: None })
             }
             Ok(false) => {
-                self.unavailable(transport, &io::Error::from_raw_os_error(nix::errno::Errno::ECONNRESET as i32));
+                self.unavailable(
+                    transport,
+                    &io::Error::from_raw_os_error(nix::errno::Errno::ECONNRESET as i32),
+                );
                 Progress::Over(link)
             }
             Err(error) => {
@@ -132,9 +138,10 @@ impl Manager {
     fn assign_agent(&mut self, cx: &mut Cx, mut link: Link, transport: TransportId) -> Progress {
         let now = os_sys::time::now();
         let Some(delivery) = self.scheduler.agent_ready(now, transport) else { return Progress::Over(link) };
-        let sent = self.request(&delivery).map_err(|error| error.to_string()).and_then(|bytes| {
-            link.send(cx, &bytes).map_err(|error| error.to_string())
-        });
+        let sent = self
+            .encode_request(&delivery)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| link.send(cx, &bytes).map_err(|error| error.to_string()));
         if let Err(error) = sent {
             self.agent_lost(transport, delivery.entry, delivery.message, &delivery.recipients, &error);
             return Progress::Over(link);
@@ -146,12 +153,13 @@ impl Manager {
         Progress::Wait(Connection { link, purpose, timeout: Some(timer) })
     }
 
-    fn request(&self, delivery: &Delivery) -> Result<Vec<u8>, Error> {
+    fn encode_request(&self, delivery: &Delivery) -> Result<Vec<u8>, Error> {
         let message = self.messages.get(&delivery.message);
         let Some((message, opened)) = message.and_then(|m| Some((m, m.opened.as_ref()?))) else {
             return Err(Error::Malformed("no such message".into()));
         };
-        let recipients: Vec<_> = delivery.recipients.iter().filter_map(|i| message.recipients.get(i)).collect();
+        let recipients: Vec<_> =
+            delivery.recipients.iter().filter_map(|i| message.recipients.get(i)).collect();
         let mut request = request_of(message.id.as_str(), opened, &self.settings);
         request.flags |= if delivery.cache_load { flags::CACHE_LOAD } else { 0 };
         request.flags |= if delivery.cache_store { flags::CACHE_STORE } else { 0 };
@@ -190,7 +198,13 @@ impl Manager {
         Progress::Over(link)
     }
 
-    fn delivered(&mut self, entry: EntryId, id: MessageId, recipients: &[RecipientIndex], reply: &DeliveryReply) {
+    fn delivered(
+        &mut self,
+        entry: EntryId,
+        id: MessageId,
+        recipients: &[RecipientIndex],
+        reply: &DeliveryReply,
+    ) {
         if let Some(message) = self.messages.get_mut(&id) {
             message.deferred |= reply.status != 0;
             for index in recipients {
@@ -228,9 +242,8 @@ impl Manager {
         service: &str,
         request: &T,
     ) {
-        let sent = proto_ipc::encode(request, self.settings.format)
-            .map_err(io::Error::other)
-            .and_then(|bytes| {
+        let sent =
+            proto_ipc::encode(request, self.settings.format).map_err(io::Error::other).and_then(|bytes| {
                 let mut link = Link::connect(cx, service, self.settings.format)?;
                 link.send(cx, &bytes)?;
                 Ok(link)
@@ -347,7 +360,10 @@ mod tests {
             (reply(0, "4.4.1", "x"), Report::Reached),
             (reply(-1, "4.4.1", "x"), Report::Unusable("4.4.1 delivery temporarily suspended: x".into())),
             (reply(-1, "no", "x"), Report::Unusable("4.0.0 delivery temporarily suspended: x".into())),
-            (reply(-1, "4.4.2", ""), Report::Unusable("4.4.2 delivery temporarily suspended: unknown error".into())),
+            (
+                reply(-1, "4.4.2", ""),
+                Report::Unusable("4.4.2 delivery temporarily suspended: unknown error".into()),
+            ),
         ] {
             assert_eq!(report_of(&reply), expected, "{reply:?}");
         }

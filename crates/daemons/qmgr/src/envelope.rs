@@ -61,7 +61,8 @@ impl Envelope {
     /// Address probes are neither filtered nor reported.
     #[must_use]
     pub const fn is_probe(&self) -> bool {
-        self.trace_flags & (proto_ipc::delivery::flags::MTA_VERIFY | proto_ipc::delivery::flags::USER_VERIFY) != 0
+        self.trace_flags & (proto_ipc::delivery::flags::MTA_VERIFY | proto_ipc::delivery::flags::USER_VERIFY)
+            != 0
     }
 }
 
@@ -158,7 +159,9 @@ impl<'f> Reader<'f> {
         let mut old_client = ClientInfo::default();
         loop {
             self.skip_content();
-            let Some(record) = self.file.next_ref()? else { return Err(BadFile::Malformed("missing end record")) };
+            let Some(record) = self.file.next_ref()? else {
+                return Err(BadFile::Malformed("missing end record"));
+            };
             let (offset, kind, data) = (record.offset, record.kind, record.data.to_vec());
             match kind {
                 Kind::End => break,
@@ -204,7 +207,9 @@ impl<'f> Reader<'f> {
         self.file.seek(resume);
         loop {
             self.skip_content();
-            let Some(record) = self.file.next_ref()? else { return Err(BadFile::Malformed("missing end record")) };
+            let Some(record) = self.file.next_ref()? else {
+                return Err(BadFile::Malformed("missing end record"));
+            };
             let (offset, kind, data) = (record.offset, record.kind, record.data.to_vec());
             match kind {
                 Kind::End => break,

@@ -89,7 +89,8 @@ impl Manager {
         let queue_id = message.id.clone();
         let envelope = &opened.envelope;
         let report = envelope.trace_flags & (flags::USER_VERIFY | flags::RECORD);
-        let warned = self.settings.confirm_delay_cleared && envelope.warning.is_some_and(|(_, time)| time < 0);
+        let warned =
+            self.settings.confirm_delay_cleared && envelope.warning.is_some_and(|(_, time)| time < 0);
         let wanted = report != 0 || warned || envelope.wants_success_report();
         if !wanted || !matches!(self.shared.spool.log_length(DeliveryLog::Trace, &queue_id), Ok(Some(1..))) {
             return self.conclude(cx, id);
@@ -132,7 +133,10 @@ impl Manager {
         let (queue_id, unlogged) = (message.id.clone(), message.unlogged);
         if (opened.expire || self.is_expired(&opened)) && !unlogged {
             let word = if opened.expire { "force-expired" } else { "expired" };
-            os_log::info!("{queue_id}: from=<{}>, status={word}, returned to sender", to_external(&opened.envelope.sender));
+            os_log::info!(
+                "{queue_id}: from=<{}>, status={word}, returned to sender",
+                to_external(&opened.envelope.sender)
+            );
             let verp = opened.envelope.verp.clone().filter(|_| !self.settings.no_verp_bounces);
             let service = self.settings.defer_service.clone();
             let about = self.about(&queue_id, &opened, bounce::flags::DELETE_RECIPIENTS);
@@ -162,11 +166,9 @@ impl Manager {
             && let Some((message, opened)) = message.and_then(|m| Some((m, m.opened.as_ref()?)))
             && let Some((offset, _)) = opened.envelope.warning
         {
-            let marked = self
-                .shared
-                .spool
-                .open_file(Queue::Active, &message.id)
-                .and_then(|mut file| file.rewrite_record(offset, Kind::WarnTime, format!("{:15}", -1).as_bytes()));
+            let marked = self.shared.spool.open_file(Queue::Active, &message.id).and_then(|mut file| {
+                file.rewrite_record(offset, Kind::WarnTime, format!("{:15}", -1).as_bytes())
+            });
             if let Err(error) = marked {
                 os_log::warning!("{}: update of warning time: {error}", message.id);
             }
@@ -212,7 +214,13 @@ impl Manager {
     }
 
     /// Recipients that not even `retry` can take: the queue manager tells the defer service itself.
-    pub(crate) fn defer_directly(&mut self, cx: &mut Cx, id: MessageId, recipients: &[RecipientIndex], reason: &str) {
+    pub(crate) fn defer_directly(
+        &mut self,
+        cx: &mut Cx,
+        id: MessageId,
+        recipients: &[RecipientIndex],
+        reason: &str,
+    ) {
         let (dsn, text) = Dsn::split(reason).unwrap_or((Dsn::new(4, 3, 0), reason));
         let detail = Detail::new(dsn, text);
         let Some(message) = self.messages.get_mut(&id) else { return };

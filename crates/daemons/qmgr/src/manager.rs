@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use engine_scheduler::{Action, BatchOptions, MessageId, RecipientIndex, Routed, Scheduler, TransportId, destination_key};
+use engine_scheduler::{
+    Action, BatchOptions, MessageId, RecipientIndex, Routed, Scheduler, TransportId, destination_key,
+};
 use host_config::Config;
 use host_daemon::{Client, Cx, Error, EventService, FlowPipe, Readiness, Stop, TimerId, Token};
 use host_spool::Queue;
@@ -163,14 +165,15 @@ impl Manager {
         let mut looks = 0;
         while looks < LOOKS_PER_TURN && self.has_room() {
             looks += 1;
-            let deferred = self.deferred.is_running() && (self.turn_of_deferred || !self.incoming.is_running());
+            let deferred =
+                self.deferred.is_running() && (self.turn_of_deferred || !self.incoming.is_running());
             self.turn_of_deferred = !deferred;
             let scan = if deferred { &mut self.deferred } else { &mut self.incoming };
             let (from, flags) = (scan.queue(), scan.flags());
             match scan.step(&self.shared.spool, now) {
                 Step::Due(found) if !self.names.contains_key(&found.id) => {
                     admitted += usize::from(from == Queue::Incoming);
-                    self.admit(found, from, flags);
+                    self.admit(found, flags);
                 }
                 Step::Due(_) | Step::Skipped => {}
                 Step::End if !self.incoming.is_running() && !self.deferred.is_running() => break,
@@ -208,11 +211,12 @@ impl Manager {
         if level < rest {
             self.flow.put(rest - level);
         } else if level > rest {
-            self.flow.take(level - rest);
+            // Fewer may be left by now: cleanup takes them too.
+            let _ = self.flow.take(level - rest);
         }
     }
 
-    fn admit(&mut self, found: host_spool::Found, from: Queue, flags: ScanFlags) {
+    fn admit(&mut self, found: host_spool::Found, flags: ScanFlags) {
         let id = self.scheduler.admit(os_sys::time::now());
         self.names.insert(found.id.clone(), id);
         self.messages.insert(
@@ -233,7 +237,7 @@ impl Manager {
         let limit = self.scheduler.read_allowance(id);
         self.reading += 1;
         let flags = self.route_flags(flags.flush);
-        self.submit(Task::Admit(Admit { message: id, found, from, limit, flags }));
+        self.submit(Task::Admit(Admit { message: id, found, limit, flags }));
     }
 
     fn route_flags(&self, override_deferred: bool) -> RouteFlags {
@@ -291,10 +295,18 @@ impl Manager {
             let transport = transport_id(&mut self.scheduler, &self.config, &transport);
             let limit = self.scheduler.transport_limits(transport).destination_recipient_limit;
             let name = self.scheduler.transport_name(transport);
-            let key = destination_key(name, &nexthop, &recipient.address, limit, |local| base_of(&self.settings, local));
+            let key = destination_key(name, &nexthop, &recipient.address, limit, |local| {
+                base_of(&self.settings, local)
+            });
             let index = message.next_index;
             message.next_index = message.next_index.wrapping_add(1);
-            routed.push(Routed { recipient: index, address: recipient.address.clone(), transport, key, nexthop });
+            routed.push(Routed {
+                recipient: index,
+                address: recipient.address.clone(),
+                transport,
+                key,
+                nexthop,
+            });
             message.recipients.insert(index, recipient);
         }
         let options = BatchOptions {

@@ -50,8 +50,6 @@ pub struct Admit {
     pub message: MessageId,
     /// The file.
     pub found: Found,
-    /// Its queue.
-    pub from: Queue,
     /// Most recipients to read.
     pub limit: usize,
     /// How to route.
@@ -217,13 +215,16 @@ impl Shared {
         if !expired_log && let Err(error) = self.spool.remove_log(DeliveryLog::Defer, id) {
             os_log::warning!("{id}: remove defer log: {error}");
         }
-        let (envelope, batch) = match Reader::new(&mut file, admit.limit).first() {
+        let (mut envelope, batch) = match Reader::new(&mut file, admit.limit).first() {
             Ok(read) => read,
             Err(error) => {
                 self.save_corrupt(id, &error);
                 return None;
             }
         };
+        if envelope.sender.is_empty() && envelope.verp.take().is_some() {
+            os_log::warning!("{id}: ignoring VERP request for null sender");
+        }
         os_log::info!(
             "{id}: from=<{}>, size={}, nrcpt={} (queue active)",
             to_external(&envelope.sender),
@@ -234,7 +235,8 @@ impl Shared {
         if expired_log {
             return Some((opened, RoutedBatch::default()));
         }
-        let flags = RouteFlags { override_deferred: admit.flags.override_deferred || unthrottle, ..admit.flags };
+        let flags =
+            RouteFlags { override_deferred: admit.flags.override_deferred || unthrottle, ..admit.flags };
         let batch = self.routed(&mut file, id, &opened, batch, flags);
         Some((opened, batch))
     }
@@ -301,7 +303,11 @@ impl Shared {
         let policy = RoutePolicy {
             force_expire: opened.expire,
             double_bounce: &settings.double_bounce,
-            deferred_transports: if flags.override_deferred { nothing } else { &settings.deferred_transports },
+            deferred_transports: if flags.override_deferred {
+                nothing
+            } else {
+                &settings.deferred_transports
+            },
             too_many_probes: flags.too_many_probes && opened.envelope.is_probe(),
         };
         let mut recipients = Vec::with_capacity(batch.recipients.len());

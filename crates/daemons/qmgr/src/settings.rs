@@ -39,8 +39,6 @@ pub struct Settings {
     pub recipient_delimiter: String,
     /// `owner_request_special`.
     pub owner_request_special: bool,
-    /// `verp_delimiter_filter`.
-    pub verp_filter: String,
     /// `disable_verp_bounces`.
     pub no_verp_bounces: bool,
     /// `confirm_delay_cleared`.
@@ -96,7 +94,6 @@ impl Settings {
             hostname: config.str(param::MYHOSTNAME)?,
             recipient_delimiter: config.str(param::RECIPIENT_DELIMITER)?,
             owner_request_special: config.bool(param::OWNER_REQUEST_SPECIAL)?,
-            verp_filter: config.str(param::VERP_DELIMITER_FILTER)?,
             no_verp_bounces: config.bool(param::DISABLE_VERP_BOUNCES)?,
             confirm_delay_cleared: config.bool(param::CONFIRM_DELAY_CLEARED)?,
             probe_limit: count(config.int(param::ADDRESS_VERIFY_PENDING_REQUEST_LIMIT)?) as usize,
@@ -115,7 +112,9 @@ impl Settings {
 fn bounce_lifetime(config: &Config, lifetime: Duration) -> Result<Duration, ConfigError> {
     let bounces = config.time(param::BOUNCE_QUEUE_LIFETIME)?;
     if bounces > lifetime {
-        os_log::warning!("bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting bounce_queue_lifetime");
+        os_log::warning!(
+            "bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting bounce_queue_lifetime"
+        );
     }
     Ok(bounces.min(lifetime))
 }

@@ -9,6 +9,17 @@ pub use engine_rewrite::{AddressClass, Resolved as Resolution, ResolveError, Rul
 pub struct AddressService {}
 
 impl AddressService {
+    /// Opens the tables of the configuration; with `postino_rewrite_service = socket` asks the rewrite service instead.
+    ///
+    /// # Errors
+    /// A malformed parameter.
+    pub fn from_config(
+        _config: &host_config::Config,
+        _tables: &host_tables::TableContext,
+    ) -> Result<Self, host_config::ConfigError> {
+        todo!("tables")
+    }
+
     /// Rewrites an address in external form.
     ///
     /// # Errors
