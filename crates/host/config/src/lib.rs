@@ -6,6 +6,7 @@
 mod check;
 mod computed;
 mod config;
+mod environment;
 pub mod main_cf;
 pub mod master_cf;
 pub mod param;

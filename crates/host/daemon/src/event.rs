@@ -235,6 +235,7 @@ pub fn run_event<H: EventService>(
     let standalone = startup.standalone;
     let mut service = initialize(startup, &mut runtime, init);
     os_sys::process::raise_descriptor_limit();
+    runtime.announce_quota();
     let result = Loop::new(*spec, runtime).and_then(|mut event_loop| {
         service.post_init(&mut event_loop.cx)?;
         let copier = if standalone { Some(event_loop.connect_standalone(&mut service)?) } else { None };

@@ -24,8 +24,10 @@ pub use flow::FlowPipe;
 pub use pool::{PoolService, run_pool};
 pub use single::{SingleService, run_single};
 pub use spec::{Privilege, ProcessLimit, Spec};
-pub use startup::Startup;
+pub use startup::{SESSION_QUOTA, Startup};
+pub use status::{MESSAGE_SIZE, State};
 pub use trigger::{TriggerService, run_trigger};
+pub use watchdog::{Watchdog, Watched};
 
 /// Why a daemon cannot start; its text becomes the `fatal:` record.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

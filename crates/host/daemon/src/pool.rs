@@ -58,6 +58,7 @@ pub fn run_pool<H: PoolService>(
         return serve_standalone(spec, |client| service.serve(client));
     }
     os_sys::process::raise_descriptor_limit();
+    runtime.announce_quota();
     let ending = match EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK) {
         Ok(ending) => ending,
         Err(errno) => os_log::fatal!("eventfd: {errno}"),

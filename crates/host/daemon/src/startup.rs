@@ -119,6 +119,7 @@ fn prepare(spec: &Spec, program: String, accept_lock: AcceptLock) -> Result<(Sta
         config.set_override(setting)?;
     }
     open_log(&config, &program, options.stderr)?;
+    config.check(&program)?;
     check(spec, &options, &service_name)?;
     let generation = generation()?;
     let status = if options.standalone { None } else { Status::inherited(generation, own_master.is_some()) };
@@ -338,6 +339,13 @@ impl Runtime {
     pub(crate) fn report(&self, state: State) {
         if let Some(status) = &self.status {
             status.report(state);
+        }
+    }
+
+    /// Tells our own master that this loop holds several sessions.
+    pub(crate) fn announce_quota(&self) {
+        if let Some(status) = &self.status {
+            status.report_shares_quota();
         }
     }
 

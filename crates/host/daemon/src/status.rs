@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 /// Descriptor of the channel.
 const CHANNEL: i32 = 5;
 
+/// Bytes of a message: `int pid; unsigned generation; int state`, native order.
+pub const MESSAGE_SIZE: usize = 12;
+
 /// What a process tells about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// It can take no client.
     Taken = 0,
     /// It can take clients.
@@ -17,6 +20,23 @@ pub(crate) enum State {
     Retired = 2,
     /// To our own master only: it has done its first job, so a later crash is no bad start.
     Served = 3,
+    /// To our own master only, at start: "taken" will mean that the whole session quota is in use.
+    SharesQuota = 4,
+}
+
+impl State {
+    /// The state of a number in a message.
+    #[must_use]
+    pub const fn from_number(number: i32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Taken),
+            1 => Some(Self::Available),
+            2 => Some(Self::Retired),
+            3 => Some(Self::Served),
+            4 => Some(Self::SharesQuota),
+            _ => None,
+        }
+    }
 }
 
 /// The channel; nothing is written twice in a row.
@@ -71,6 +91,13 @@ impl Status {
         }
     }
 
+    /// Tells our own master that this process knows its quota.
+    pub(crate) fn report_shares_quota(&self) {
+        if self.own_master {
+            self.send(State::SharesQuota as i32);
+        }
+    }
+
     /// Reports that no new client is taken; a reference master learns it from the exit.
     pub(crate) fn report_retired(&self) {
         if self.own_master {
@@ -79,7 +106,7 @@ impl Status {
     }
 
     fn send(&self, state: i32) {
-        let mut message = Vec::with_capacity(12);
+        let mut message = Vec::with_capacity(MESSAGE_SIZE);
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         message.extend_from_slice(&pid.to_ne_bytes());
         message.extend_from_slice(&self.generation.to_ne_bytes());

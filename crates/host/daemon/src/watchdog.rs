@@ -9,18 +9,19 @@ type Work = Arc<Mutex<(u64, BTreeMap<u64, Instant>)>>;
 
 /// Watches pieces of work from a thread of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Watchdog(Work);
+pub struct Watchdog(Work);
 
 /// A piece of work; done when dropped.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub struct Watched {
     work: Work,
     number: u64,
 }
 
 impl Watchdog {
     /// Starts watching with this limit for each piece of work.
-    pub(crate) fn start(limit: Duration) -> Self {
+    #[must_use]
+    pub fn start(limit: Duration) -> Self {
         let work: Work = Arc::default();
         let watched = Arc::clone(&work);
         let pause = (limit / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
@@ -38,7 +39,8 @@ impl Watchdog {
     }
 
     /// Starts the clock for one piece of work.
-    pub(crate) fn watch(&self) -> Watched {
+    #[must_use]
+    pub fn watch(&self) -> Watched {
         let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         work.0 += 1;
         let number = work.0;

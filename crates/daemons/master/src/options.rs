@@ -1,0 +1,117 @@
+//! The command line of master(8).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What argv says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) config_directory: Option<PathBuf>,
+    /// `-d`: keeps the terminal session; daemons get `-d` too.
+    pub(crate) attached: bool,
+    pub(crate) debugger: bool,
+    pub(crate) exit_after: Option<Duration>,
+    /// `-i`: as process 1 of a container.
+    pub(crate) init: bool,
+    /// `-s`: keeps standard output.
+    pub(crate) keep_stdout: bool,
+    /// `-t`: only tells whether a master runs.
+    pub(crate) test: bool,
+    pub(crate) verbose: bool,
+    /// `-w`: the parent waits for the initialisation.
+    pub(crate) wait: bool,
+}
+
+impl Options {
+    /// Reads the arguments after argv\[0\]; `program` is for the usage text.
+    ///
+    /// # Errors
+    /// The text of the fatal record.
+    pub(crate) fn parse(program: &str, arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = arguments;
+        while let Some(word) = arguments.next() {
+            let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+                return Err(usage(program));
+            };
+            let mut letters = letters.chars();
+            while let Some(letter) = letters.next() {
+                if letter == 'c' || letter == 'e' {
+                    let attached = letters.as_str();
+                    let value =
+                        if attached.is_empty() { arguments.next() } else { Some(attached.to_owned()) };
+                    options.set_value(program, letter, value)?;
+                    break;
+                }
+                options.set_flag(program, letter)?;
+            }
+        }
+        options.check()?;
+        Ok(options)
+    }
+
+    fn set_value(&mut self, program: &str, letter: char, value: Option<String>) -> Result<(), String> {
+        let value = value.ok_or_else(|| usage(program))?;
+        if letter == 'c' {
+            self.config_directory = Some(PathBuf::from(value));
+        } else {
+            let seconds = value.parse().map_err(|_| usage(program))?;
+            self.exit_after = Some(Duration::from_secs(seconds));
+        }
+        Ok(())
+    }
+
+    fn set_flag(&mut self, program: &str, letter: char) -> Result<(), String> {
+        match letter {
+            'd' => self.attached = true,
+            'D' => self.debugger = true,
+            'i' => self.init = true,
+            's' => self.keep_stdout = true,
+            't' => self.test = true,
+            'v' => self.verbose = true,
+            'w' => self.wait = true,
+            _ => return Err(usage(program)),
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.init && (self.attached || self.debugger || self.wait) {
+            return Err("the -i option cannot be used with -D, -d, or -w".to_owned());
+        }
+        if self.init && std::process::id() != 1 {
+            return Err("-i is allowed only for PID 1 process".to_owned());
+        }
+        if self.test && self.wait {
+            return Err("the -t and -w options cannot be used together".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn usage(program: &str) -> String {
+    format!(
+        "usage: {program} [-c config_dir] [-D (debug)] [-d (don't detach from terminal)] [-e exit_time] [-t (test)] \
+         [-v] [-w (wait for initialization)]"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse("master", line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn options_are_read() {
+        let options = parse("-c /etc/x -wv -e 5").unwrap();
+        assert_eq!(options.config_directory, Some("/etc/x".into()));
+        assert!(options.wait && options.verbose);
+        assert_eq!(options.exit_after, Some(Duration::from_secs(5)));
+        assert_eq!(parse("-t -w").unwrap_err(), "the -t and -w options cannot be used together");
+        assert!(parse("-x").unwrap_err().starts_with("usage: master [-c config_dir] "));
+        assert!(parse("-i").unwrap_err().contains("PID 1"));
+    }
+}
