@@ -199,6 +199,17 @@ fn header_and_body_checks() {
             ));
         }
         let log = mta.log_of("cleanup");
+        // new in 3.10: what happened to the queue file
+        let (ends, log): (Vec<&str>, Vec<&str>) = log.lines().partition(|line| line.contains(": removed ("));
+        if mta.ours("cleanup") {
+            assert_eq!(
+                ends.iter().filter(|line| line.ends_with(": removed (discarded)")).count(),
+                1,
+                "{ends:?}"
+            );
+            assert!(ends.iter().any(|line| line.ends_with(": removed (canceled)")), "{ends:?}");
+        }
+        let log: String = log.iter().map(|line| format!("{line}\n")).collect();
         text.push_str(&log);
         golden(&mta, "cleanup/checks", &text, &[]);
     });

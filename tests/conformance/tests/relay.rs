@@ -124,7 +124,7 @@ fn features_of_the_server_are_used_only_when_offered() {
         let sink = Sink::smtp().features(&["SIZE 500", "8BITMIME"]).start();
         let mta = world
             .mta("mail")
-            .main(&format!("relayhost = {}\ndefault_destination_recipient_limit = 2", sink.nexthop()))
+            .main(&format!("relayhost = {}\ndefault_destination_recipient_limit = 2\nsmtp_destination_concurrency_limit = 1", sink.nexthop()))
             .start();
         let id =
             mta.send("s@example.org", &["a@x.example", "b@x.example", "c@x.example"], "Subject: x\n\nbody\n");

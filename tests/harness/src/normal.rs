@@ -32,6 +32,8 @@ static LOG: LazyLock<Rules> = LazyLock::new(|| {
         (r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ ([^\[\s]+)\[\d+\]: ", "$1: "),
         (r"\bdelay=[0-9.]+, delays=[0-9./]+", "delay=N, delays=N"),
         (r"\bsize=\d+", "size=N"),
+        // new in 3.11: the TLS outcome of a delivery, in lines that are otherwise the same
+        (r", tls=[^,]+, dsn=", ", dsn="),
         (r"\bpid \d+", "pid N"),
         (r"\bport \d{4,5}\b", "port N"),
     ])
