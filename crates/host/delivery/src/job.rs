@@ -80,6 +80,22 @@ impl Job {
         event.report(outcome)
     }
 
+    /// Records an alias expansion for the delivery report that the sender asked for (RFC 3461 §5.2.7.3); logs nothing.
+    /// `false`: the trace service could not be reached.
+    pub fn trace(&mut self, recipient: &RecipientInfo, via: &Via, detail: &Detail, action: Action) -> bool {
+        let stats = self.stats;
+        let event = Event {
+            context: &self.context,
+            queue_id: &self.request.queue_id,
+            flags: self.request.flags,
+            stats: &stats,
+            recipient,
+            via,
+            success: action,
+        };
+        event.trace(detail, action)
+    }
+
     /// Logs what became of a recipient of the request, tells the services, and marks it done unless it remains.
     pub fn finish(&mut self, recipient: &RecipientInfo, via: &Via, outcome: &Outcome) -> Disposition {
         self.finish_as(recipient, via, outcome, Action::Delivered)

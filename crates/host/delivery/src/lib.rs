@@ -11,6 +11,7 @@ mod agent;
 pub mod command;
 pub mod content;
 mod context;
+pub mod envelope;
 mod job;
 mod log_line;
 pub mod mailbox;

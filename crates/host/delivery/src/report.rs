@@ -64,6 +64,11 @@ impl Event<'_> {
         Disposition::Finished
     }
 
+    /// A record for the delivery report, nothing else.
+    pub fn trace(&self, detail: &Detail, action: Action) -> bool {
+        self.append(&self.context.trace_service, detail, action)
+    }
+
     fn deferred(&self, detail: &Detail) -> Disposition {
         if self.flags & flags::RECORD != 0
             && !self.append(&self.context.trace_service, &self.via_text(detail), Action::Delayed)

@@ -151,6 +151,18 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// Files that this process and its children write may not grow beyond this many bytes: writes fail with EFBIG
+/// (SIGXFSZ is ignored here, and has its default action in programs that [`Exec`] starts).
+///
+/// # Errors
+/// Those of setrlimit(2).
+pub fn limit_file_size(bytes: u64) -> io::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    crate::signal::ignore_file_size_limit();
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    Ok(setrlimit(Resource::RLIMIT_FSIZE, bytes.min(hard), hard)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

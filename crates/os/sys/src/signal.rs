@@ -18,6 +18,11 @@ pub fn ignore_sigpipe() {
     dispose(Signal::SIGPIPE, SigHandler::SigIgn);
 }
 
+/// Ignores SIGXFSZ, so that writes beyond the file size limit fail with EFBIG.
+pub fn ignore_file_size_limit() {
+    dispose(Signal::SIGXFSZ, SigHandler::SigIgn);
+}
+
 /// Gives the signal its default action and sends it to this process: dies of it.
 pub fn die_of(signal: i32) {
     if let Ok(signal) = Signal::try_from(signal) {
