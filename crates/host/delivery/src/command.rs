@@ -360,3 +360,17 @@ const fn sysexit(status: i32) -> Option<(Dsn, &'static str)> {
         _ => return None,
     })
 }
+
+/// What `export_environment` lets through: `NAME` as it is here, `NAME=value` as given there (`{NAME = value}` too).
+#[must_use]
+pub fn exported(list: &str) -> Vec<(OsString, OsString)> {
+    let mut found: Vec<(OsString, OsString)> = Vec::new();
+    for word in mail_text::list::words_with_groups(list) {
+        let setting = mail_text::list::braced(word).unwrap_or(word);
+        match setting.split_once('=') {
+            Some((name, value)) => found.push((name.trim().into(), value.trim().into())),
+            None => found.extend(std::env::var_os(setting).map(|value| (setting.into(), value))),
+        }
+    }
+    found
+}

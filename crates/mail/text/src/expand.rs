@@ -2,6 +2,7 @@
 //! `${{l} == {r} ? {a} : {b}}`, `${function{text}}` and `$$` (`postconf(5)`, general format).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 /// Names within names, at most.
@@ -46,13 +47,25 @@ pub struct ExpandError(pub String);
 /// [`ExpandError`] for bad syntax and for names nested more than 100 deep.
 pub fn expand(text: &str, options: Options<'_>, scope: &dyn Scope) -> Result<String, ExpandError> {
     let mut out = String::with_capacity(text.len());
-    Expansion { options, scope }.append(&mut out, text, 0)?;
+    Expansion { options, scope, undefined: Cell::new(false) }.append(&mut out, text, 0)?;
     Ok(out)
+}
+
+/// As [`expand`]; `None` if a name that is inserted as it is (`$name`, not the condition of `${name?…}`) has no value.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_defined(text: &str, options: Options<'_>, scope: &dyn Scope) -> Result<Option<String>, ExpandError> {
+    let mut out = String::with_capacity(text.len());
+    let expansion = Expansion { options, scope, undefined: Cell::new(false) };
+    expansion.append(&mut out, text, 0)?;
+    Ok((!expansion.undefined.get()).then_some(out))
 }
 
 struct Expansion<'a> {
     options: Options<'a>,
     scope: &'a dyn Scope,
+    undefined: Cell<bool>,
 }
 
 type Step<T> = Result<T, ExpandError>;
@@ -86,7 +99,7 @@ impl Expansion<'_> {
                     if name.is_empty() {
                         return fail(format!("empty macro name: \"{text}\""));
                     }
-                    self.insert(out, name, depth)?;
+                    self.insert_defined(out, name, depth)?;
                     remainder
                 }
             };
@@ -112,7 +125,7 @@ impl Expansion<'_> {
         let (name, after) = split_word(body);
         let rest = after.trim_start();
         match rest.chars().next() {
-            None => self.insert(out, name, depth),
+            None => self.insert_defined(out, name, depth),
             Some('?' | ':') => {
                 let mut value = String::new();
                 self.insert(&mut value, name, depth)?;
@@ -121,6 +134,13 @@ impl Expansion<'_> {
             Some('{') => self.call(out, name, rest, depth),
             Some(_) => fail(format!("attribute name syntax error at: \"...{name}>>>{}\"", shown(after))),
         }
+    }
+
+    fn insert_defined(&self, out: &mut String, name: &str, depth: usize) -> Step<()> {
+        if self.scope.value(name).is_none() {
+            self.undefined.set(true);
+        }
+        self.insert(out, name, depth)
     }
 
     fn insert(&self, out: &mut String, name: &str, depth: usize) -> Step<()> {
@@ -416,6 +436,14 @@ mod tests {
             let options = Options { recursive: true, allowed: None };
             assert_eq!(expand(text, options, &scope), Err(ExpandError(expected.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn an_undefined_name_can_be_told_from_an_empty_one() {
+        let defined = |text| expand_defined(text, Options::default(), &scope).unwrap();
+        assert_eq!(defined("a$empty"), Some("a".into()));
+        assert_eq!(defined("a$none"), None);
+        assert_eq!(defined("a${none?b}"), Some("a".into()));
     }
 
     #[test]
