@@ -1,0 +1,155 @@
+//! Answers the questions of a session.
+
+use std::sync::Arc;
+
+use engine_restrict::{Evaluator, Facts, State, Verdict};
+use proto_smtp::server::{Answer, Question, Reply, Session};
+
+use crate::queue::Queue;
+use crate::services::Services;
+use crate::world::Scene;
+
+/// What belongs to one session beside its protocol state.
+pub(crate) struct Backend {
+    pub services: Arc<Services>,
+    /// Restriction state; `None` until the first decision, so that an idle session costs nothing.
+    pub state: Option<Box<State>>,
+    /// The open queue file.
+    pub queue: Option<Box<Queue>>,
+    /// The `service:address` under which anvil knows this connection.
+    pub ident: Option<Box<str>>,
+    /// anvil has been told of the connection, and must be told of its end.
+    pub counted: bool,
+    /// Not a network client: no access checks (`sendmail -bs`).
+    pub local: bool,
+    pub greeted: bool,
+}
+
+/// Which list is to be evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Client,
+    Helo,
+    Sender,
+    Recipient,
+    Etrn,
+    Data,
+    EndOfData,
+}
+
+/// The data of a decision that are not in the session yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given<'a> {
+    /// The client, when the session does not have its names yet.
+    pub client: Option<&'a proto_smtp::server::Client>,
+    pub helo: Option<&'a str>,
+    pub sender: Option<&'a str>,
+    pub recipient: Option<&'a str>,
+    pub etrn: Option<&'a str>,
+}
+
+impl Backend {
+    pub fn new(services: Arc<Services>, local: bool) -> Self {
+        Self { services, state: None, queue: None, ident: None, counted: false, local, greeted: false }
+    }
+
+    /// Whether the answer may take time: names, servers, other daemons.
+    pub fn may_block(&self, session: &Session) -> bool {
+        match session.question() {
+            None | Some(Question::Abort) => false,
+            Some(Question::Connect | Question::Etrn(_) | Question::Content | Question::End) => true,
+            Some(Question::Rcpt(command)) => {
+                command.fault.is_none() && (self.queue.is_none() || !self.services.decides_quickly)
+            }
+            Some(Question::Helo(_) | Question::Mail(_) | Question::Vrfy(..) | Question::Data) => {
+                self.ident.is_some() || !self.services.decides_quickly
+            }
+        }
+    }
+
+    /// Whether the end of the session may take time.
+    pub fn may_block_at_end(&self) -> bool {
+        self.counted
+    }
+
+    /// Answers the session's question.
+    pub fn answer(&mut self, session: &mut Session) -> Answer {
+        // The question is small; a copy of it frees the session for `take_block`.
+        match session.question().cloned() {
+            None => Answer::Accept,
+            Some(Question::Connect) => self.connect(session),
+            Some(Question::Helo(name)) => self.decide(session, Stage::Helo, Given { helo: Some(&name), ..Given::default() }),
+            Some(Question::Mail(command)) => self.mail(session, &command),
+            Some(Question::Rcpt(command)) => self.rcpt(session, &command),
+            Some(Question::Vrfy(address, _)) => self.vrfy(session, address.as_deref()),
+            Some(Question::Etrn(domain)) => self.etrn(session, &domain),
+            Some(Question::Data) => self.decide(session, Stage::Data, Given::default()),
+            Some(Question::Content) => self.content(session),
+            Some(Question::End) => self.end(session),
+            Some(Question::Abort) => {
+                self.forget_message();
+                Answer::Accept
+            }
+        }
+    }
+
+    /// The session is over.
+    pub fn disconnected(&mut self, _session: &Session) {
+        self.forget_message();
+        if std::mem::take(&mut self.counted)
+            && let Some(ident) = &self.ident
+        {
+            self.services.anvil.disconnect(ident);
+        }
+    }
+
+    /// Gives the open queue file and all that access tables wanted done with it up.
+    pub fn forget_message(&mut self) {
+        self.queue = None;
+        if let Some(state) = &mut self.state {
+            state.effects = engine_restrict::Effects::default();
+        }
+    }
+
+    /// Evaluates the lists of a stage.
+    pub fn verdict(&mut self, session: &Session, stage: Stage, given: Given<'_>) -> Verdict {
+        let services = Arc::clone(&self.services);
+        let mut scene = Scene::new(&services, session, given);
+        let client = scene.client();
+        let transaction = session.transaction();
+        let one = transaction.and_then(|t| t.only_recipient.as_deref());
+        let facts = Facts {
+            client: &client,
+            helo: given.helo.or_else(|| session.helo()),
+            sender: given.sender.or_else(|| transaction.map(|t| t.mail.sender.as_str())),
+            recipient: given.recipient.or(one.filter(|_| stage != Stage::Recipient)),
+            etrn: given.etrn,
+            recipients: transaction.map_or(0, |t| t.recipients),
+            pipelined: session.pipelined(),
+            has_message: matches!(stage, Stage::Sender | Stage::Recipient | Stage::Data | Stage::EndOfData),
+            at_end_of_data: stage == Stage::EndOfData,
+        };
+        let state = self.state.get_or_insert_with(Box::default);
+        let mut evaluator = Evaluator::new(&services.policy, facts, &mut scene, state);
+        match stage {
+            Stage::Client => evaluator.client(),
+            Stage::Helo => evaluator.helo(),
+            Stage::Sender => evaluator.sender(),
+            Stage::Recipient => evaluator.recipient(),
+            Stage::Etrn => evaluator.etrn(),
+            Stage::Data => evaluator.data(),
+            Stage::EndOfData => evaluator.end_of_data(),
+        }
+    }
+
+    pub fn decide(&mut self, session: &Session, stage: Stage, given: Given<'_>) -> Answer {
+        if self.local {
+            return Answer::Accept;
+        }
+        match self.verdict(session, stage, given) {
+            Verdict::Accept => Answer::Accept,
+            Verdict::Reject(text) => Answer::Reply(Reply::new(text)),
+            Verdict::Hangup => Answer::Hangup,
+        }
+    }
+}

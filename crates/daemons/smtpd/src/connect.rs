@@ -1,0 +1,118 @@
+//! The client's name and rights, at the start of a session.
+
+use std::net::{IpAddr, SocketAddr};
+
+use host_daemon::Client as Accepted;
+use host_tables::MatchList;
+use os_sys::net::{NameLookup, addresses_of, name_of};
+use proto_smtp::server::{BareNewline, Client, Keywords, NameStatus, Profile};
+
+use crate::services::Services;
+
+/// What the socket tells of a client.
+pub(crate) fn client_of(accepted: &Accepted, standalone: bool) -> Client {
+    if let Some(passed) = &accepted.passed {
+        let value = |name: &str| passed.pairs.iter().find(|(n, _)| n == name).map_or("unknown", |(_, v)| v.as_str());
+        let mut client = Client::at(value("client_address"), value("client_port"));
+        client.server_address = value("server_address").to_owned();
+        client.server_port = value("server_port").to_owned();
+        return client;
+    }
+    match (accepted.peer, standalone) {
+        (Some(peer), false) => {
+            let peer = plain(peer);
+            let mut client = Client::at(&peer.ip().to_string(), &peer.port().to_string());
+            if let Some(local) = accepted.local.map(plain) {
+                client.server_address = local.ip().to_string();
+                client.server_port = local.port().to_string();
+            }
+            client
+        }
+        (Some(_) | None, _) => local_client(),
+    }
+}
+
+/// Not a network client: `sendmail -bs`.
+fn local_client() -> Client {
+    let mut client = Client::at("127.0.0.1", "0");
+    client.name = "localhost".into();
+    client.reverse_name = "localhost".into();
+    client.name_status = NameStatus::Ok;
+    client.reverse_status = NameStatus::Ok;
+    client.names_given = true;
+    client.server_address = "127.0.0.1".into();
+    client.server_port = "0".into();
+    client
+}
+
+/// IPv4 inside IPv6 is IPv4.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Finds the name of the address and whether the name leads back to it.
+pub(crate) fn look_up_names(client: &mut Client, enabled: bool) {
+    let Ok(address) = client.address.parse::<IpAddr>() else { return };
+    if client.names_given || !enabled {
+        return;
+    }
+    let name = match name_of(address) {
+        NameLookup::Found(name) if name.parse::<IpAddr>().is_err() && mail_address::hostname::is_hostname(&name) => name,
+        NameLookup::Found(_) | NameLookup::NotFound => return,
+        NameLookup::Temporary(_) => {
+            client.name_status = NameStatus::Temporary;
+            client.reverse_status = NameStatus::Temporary;
+            return;
+        }
+    };
+    client.reverse_name.clone_from(&name);
+    client.reverse_status = NameStatus::Ok;
+    match addresses_of(&name) {
+        NameLookup::Found(found) if found.iter().any(|ip| ip.to_canonical() == address) => {
+            client.name = name;
+            client.name_status = NameStatus::Ok;
+        }
+        NameLookup::Found(_) => {
+            os_log::warning!("hostname {name} does not resolve to address {address}");
+            client.name_status = NameStatus::Forged;
+        }
+        NameLookup::NotFound => {
+            os_log::warning!("hostname {name} does not resolve to address {address}: Name or service not known");
+            client.name_status = NameStatus::Forged;
+        }
+        NameLookup::Temporary(reason) => {
+            os_log::warning!("hostname {name} does not resolve to address {address}: {reason}");
+            client.name_status = NameStatus::Temporary;
+        }
+    }
+}
+
+/// Whether the client is in a list of hosts; a table that cannot tell means no.
+pub(crate) fn listed(list: &MatchList, client: &Client) -> bool {
+    list.matches_host(&client.name, client.address.parse().ok()).unwrap_or(false)
+}
+
+/// What the client may do.
+pub(crate) fn profile(services: &Services, client: &Client) -> Profile {
+    let bare_newline = match services.bare_newline {
+        BareNewline::Allow => BareNewline::Allow,
+        mode @ (BareNewline::Normalize | BareNewline::Note | BareNewline::Reject) => {
+            if listed(&services.bare_newline_exclusions, client) { BareNewline::Allow } else { mode }
+        }
+    };
+    Profile {
+        discarded: discarded(services, client),
+        bare_newline,
+        xclient: listed(&services.xclient_hosts, client),
+        xforward: listed(&services.xforward_hosts, client),
+        verp: listed(&services.verp_clients, client),
+    }
+}
+
+fn discarded(services: &Services, client: &Client) -> Keywords {
+    use mail_lookup::MapsLookup;
+    match services.discard_ehlo_maps.find(&client.address, false) {
+        Ok(Some(words)) => Keywords::parse(&words),
+        Ok(None) | Err(_) => services.discard_ehlo,
+    }
+}
