@@ -108,10 +108,7 @@ impl World for Scene<'_> {
     fn addresses(&mut self, name: &str) -> Dns<IpAddr> {
         match self.services.resolver.addresses(name, &[proto_dns::Kind::A, proto_dns::Kind::Aaaa]) {
             Ok(found) => Dns::Found(found.into_iter().map(|(ip, _)| ip).collect()),
-            Err(failure) => match dns_failure(&failure) {
-                Dns::Temporary(text) => Dns::Temporary(text),
-                Dns::Found(_) | Dns::NotFound | Dns::NullMx => Dns::NotFound,
-            },
+            Err(failure) => dns_failure(&failure),
         }
     }
 

@@ -56,7 +56,7 @@ impl Evaluator<'_> {
         self.refuse(refusal)
     }
 
-    fn refusal<'t>(&mut self, code: u16, text: &str, default: &str, scope: &'t Scope) -> Refusal<'t> {
+    fn refusal(&mut self, code: u16, text: &str, default: &str, scope: &Scope) -> Refusal {
         let (dsn, text) = match Dsn::split(text) {
             Some((dsn, rest)) => (dsn, rest),
             None => (Dsn::new(5, 7, 1), text),
@@ -87,7 +87,7 @@ impl Evaluator<'_> {
                 .warn(format!("access table {table} entry \"{datum}\" has malformed value \"{value}\""));
             self.world.warn("do not specify lookup tables inside SMTPD access maps".to_owned());
             self.world.warn("define a restriction class and specify its name instead".to_owned());
-            return self.configuration_error(scope);
+            return self.configuration_error();
         }
         let list = crate::List::parse(value);
         self.words(list.words(), scope)

@@ -53,8 +53,7 @@ pub struct Evaluator<'a> {
 }
 
 /// A rejection before it is written down.
-pub(crate) struct Refusal<'t> {
-    pub class: &'t str,
+pub(crate) struct Refusal {
     pub code: u16,
     pub dsn: Dsn,
     pub text: String,
@@ -70,7 +69,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn words(&mut self, words: &[String], scope: &Scope) -> Flow {
         if self.depth >= DEPTH {
             self.world.warn("restriction lists are nested too deeply".to_owned());
-            return self.configuration_error(scope);
+            return self.configuration_error();
         }
         self.depth += 1;
         let flow = self.run(words, scope);
@@ -120,12 +119,12 @@ impl<'a> Evaluator<'a> {
             && let Some(table) = scope.default_table
             && is_table(word)
         {
-            return self.table_check(table, word, scope);
+            return self.table_check(table, word);
         }
         if let Some(flow) = self.simple(name, scope) {
             return flow;
         }
-        if let Some(flow) = self.with_argument(name, rest, scope) {
+        if let Some(flow) = self.with_argument(name, rest) {
             return flow;
         }
         if let Some(flow) = self.about_names(name) {
@@ -136,7 +135,7 @@ impl<'a> Evaluator<'a> {
             return self.words(list.words(), scope);
         }
         self.world.warn(format!("unknown smtpd restriction: \"{word}\""));
-        self.configuration_error(scope)
+        self.configuration_error()
     }
 
     fn simple(&mut self, name: &str, scope: &Scope) -> Option<Flow> {
@@ -154,7 +153,6 @@ impl<'a> Evaluator<'a> {
                 self.defer_if_reject(refusal)
             }
             "reject_plaintext_session" => self.refuse(Refusal {
-                class: "Plaintext session",
                 code: policy.plaintext_code,
                 dsn: Dsn::new(4, 7, 1),
                 text: "Session encryption is required".into(),
@@ -177,12 +175,12 @@ impl<'a> Evaluator<'a> {
                 self.unauth_destination(code, Dsn::new(4, 7, 1))
             }
             "permit_auth_destination" => self.permit_auth_destination(scope),
-            _ => return self.other_simple(name, scope),
+            _ => return self.other_simple(name),
         };
         Some(flow)
     }
 
-    fn other_simple(&mut self, name: &str, scope: &Scope) -> Option<Flow> {
+    fn other_simple(&mut self, name: &str) -> Option<Flow> {
         let flow = match name {
             "reject_unlisted_sender" => self.unlisted_sender(),
             "reject_unlisted_recipient" | "check_recipient_maps" => self.unlisted_recipient(),
@@ -195,80 +193,65 @@ impl<'a> Evaluator<'a> {
                 self.world.warn(format!("restriction `{name}' ignored: no SASL support"));
                 Flow::Next
             }
-            "reject_maps_rbl" => self.removed(name, "reject_rbl_client domain-name", scope),
-            "check_relay_domains" => self.removed(name, "reject_unauth_destination", scope),
+            "reject_maps_rbl" => self.removed(name, "reject_rbl_client domain-name"),
+            "check_relay_domains" => self.removed(name, "reject_unauth_destination"),
             "permit_naked_ip_address" => {
-                self.removed(name, "permit_mynetworks\" or \"permit_sasl_authenticated", scope)
+                self.removed(name, "permit_mynetworks\" or \"permit_sasl_authenticated")
             }
             _ => return None,
         };
         Some(flow)
     }
 
-    fn removed(&mut self, name: &str, instead: &str, scope: &Scope) -> Flow {
+    fn removed(&mut self, name: &str, instead: &str) -> Flow {
         self.world.warn(format!("support for restriction \"{name}\" has been removed in Postfix 3.9; instead, specify \"{instead}\""));
-        self.configuration_error(scope)
+        self.configuration_error()
     }
 
-    fn with_argument(
-        &mut self,
-        name: &str,
-        rest: &mut std::slice::Iter<'_, String>,
-        scope: &Scope,
-    ) -> Option<Flow> {
+    fn with_argument(&mut self, name: &str, rest: &mut std::slice::Iter<'_, String>) -> Option<Flow> {
         if name == "sleep" {
-            let Some(text) = rest.next() else { return Some(self.bad_argument(name, "", "time", scope)) };
+            let Some(text) = rest.next() else { return Some(self.bad_argument(name, "", "time")) };
             match text.parse::<u64>() {
                 Ok(seconds) => self.world.sleep(std::time::Duration::from_secs(seconds.min(1000))),
-                Err(_) => return Some(self.configuration_error(scope)),
+                Err(_) => return Some(self.configuration_error()),
             }
             return Some(Flow::Next);
         }
         if name.starts_with("check_") && name.ends_with("_access") && crate::tables::is_check(name) {
             let Some(table) = rest.next().filter(|table| is_table(table)) else {
-                return Some(self.bad_argument(name, "", "maptype:mapname", scope));
+                return Some(self.bad_argument(name, "", "maptype:mapname"));
             };
-            return Some(self.table_check(name, table, scope));
+            return Some(self.table_check(name, table));
         }
         if crate::tables::is_later(name) {
             // Policy servers, RBL and DNS lists are not part of this release: refused for now, never skipped.
             let argument = rest.next().map_or("", String::as_str);
             self.world.warn(format!("restriction \"{name} {argument}\" is not supported by this version"));
-            return Some(self.configuration_error(scope));
+            return Some(self.configuration_error());
         }
         None
     }
 
-    fn bad_argument(&mut self, name: &str, argument: &str, need: &str, scope: &Scope) -> Flow {
+    fn bad_argument(&mut self, name: &str, argument: &str, need: &str) -> Flow {
         self.world.warn(format!("restriction {name}: bad argument \"{argument}\": need {need}"));
-        self.configuration_error(scope)
+        self.configuration_error()
     }
 
     /// `451 4.3.5 Server configuration error`, which no `warn_if_reject` softens.
-    pub(crate) fn configuration_error(&mut self, scope: &Scope) -> Flow {
+    pub(crate) fn configuration_error(&mut self) -> Flow {
         self.state.warning = false;
-        self.refuse(Refusal {
-            class: scope.class,
-            code: 451,
-            dsn: Dsn::new(4, 3, 5),
-            text: "Server configuration error".into(),
-        })
+        self.refuse(Refusal { code: 451, dsn: Dsn::new(4, 3, 5), text: "Server configuration error".into() })
     }
 
     /// `451 4.3.0 <key>: Temporary lookup failure`.
-    pub(crate) fn lookup_failure(&mut self, key: &str, scope: &Scope) -> Flow {
+    pub(crate) fn lookup_failure(&mut self, key: &str) -> Flow {
         self.state.warning = false;
         let text = format!("<{key}>: Temporary lookup failure");
-        self.refuse(Refusal { class: scope.class, code: 451, dsn: Dsn::new(4, 3, 0), text })
+        self.refuse(Refusal { code: 451, dsn: Dsn::new(4, 3, 0), text })
     }
 
-    pub(crate) fn in_scope<'t>(&self, code: u16, dsn: Dsn, text: &str, scope: &'t Scope) -> Refusal<'t> {
-        Refusal {
-            class: scope.class,
-            code,
-            dsn,
-            text: format!("<{}>: {} rejected: {text}", scope.name, scope.class),
-        }
+    pub(crate) fn in_scope(&self, code: u16, dsn: Dsn, text: &str, scope: &Scope) -> Refusal {
+        Refusal { code, dsn, text: format!("<{}>: {} rejected: {text}", scope.name, scope.class) }
     }
 
     pub(crate) fn class_refusal(&mut self, code: u16, dsn: Dsn, text: &str, scope: &Scope) -> Flow {
@@ -277,7 +260,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Rejects, or only says so after `warn_if_reject`.
-    pub(crate) fn refuse(&mut self, refusal: Refusal<'_>) -> Flow {
+    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Flow {
         let mut reply = self.reply(&refusal);
         if !self.state.warning
             && reply.starts_with('5')
@@ -294,7 +277,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// `CODE DSN text`: one line of printable text, at most 510 bytes.
-    pub(crate) fn reply(&mut self, refusal: &Refusal<'_>) -> String {
+    pub(crate) fn reply(&mut self, refusal: &Refusal) -> String {
         let mut code = refusal.code;
         if !(400..600).contains(&code) {
             self.world.warn(format!(
@@ -312,7 +295,7 @@ impl<'a> Evaluator<'a> {
         mail_text::printable::truncated(&text, 510).to_owned()
     }
 
-    pub(crate) fn defer_if_permit(&mut self, refusal: Refusal<'_>) -> Flow {
+    pub(crate) fn defer_if_permit(&mut self, refusal: Refusal) -> Flow {
         if self.state.warning {
             return self.refuse(refusal);
         }
@@ -322,7 +305,7 @@ impl<'a> Evaluator<'a> {
         Flow::Next
     }
 
-    pub(crate) fn defer_if_reject(&mut self, refusal: Refusal<'_>) -> Flow {
+    pub(crate) fn defer_if_reject(&mut self, refusal: Refusal) -> Flow {
         if self.state.defer_if_reject.is_none() {
             self.state.defer_if_reject = Some(self.reply(&refusal));
         }
@@ -362,7 +345,7 @@ impl<'a> Evaluator<'a> {
             Ok(false) => Flow::Next,
             Err(_) => {
                 let key = self.facts.client.address.clone();
-                self.lookup_failure(&key, scope)
+                self.lookup_failure(&key)
             }
         }
     }
@@ -370,27 +353,21 @@ impl<'a> Evaluator<'a> {
     fn unauth_destination(&mut self, code: u16, dsn: Dsn) -> Flow {
         let Some(recipient) = self.facts.recipient else { return Flow::Next };
         let resolved = self.world.resolve(recipient);
-        let scope = Scope { name: recipient.to_owned(), class: "Recipient address", default_table: None };
         if resolved.failed {
-            return self.lookup_failure(recipient, &scope);
+            return self.lookup_failure(recipient);
         }
         let ours = resolved.class != Class::Default;
         if ours && (!resolved.routed || self.policy.allow_untrusted_routing) {
             return Flow::Next;
         }
-        self.refuse(Refusal {
-            class: scope.class,
-            code,
-            dsn,
-            text: format!("<{recipient}>: Relay access denied"),
-        })
+        self.refuse(Refusal { code, dsn, text: format!("<{recipient}>: Relay access denied") })
     }
 
     fn permit_auth_destination(&mut self, scope: &Scope) -> Flow {
         let Some(recipient) = self.facts.recipient else { return Flow::Next };
         let resolved = self.world.resolve(recipient);
         if resolved.failed {
-            return self.lookup_failure(recipient, scope);
+            return self.lookup_failure(recipient);
         }
         if resolved.class != Class::Default && (!resolved.routed || self.policy.allow_untrusted_routing) {
             return self.permit("permit_auth_destination", scope);
@@ -412,7 +389,7 @@ impl<'a> Evaluator<'a> {
             NameStatus::Forged | NameStatus::Permanent => self.policy.unknown_client_code,
         };
         let text = format!("Client host rejected: cannot find your {what}, [{}]", client.address);
-        self.refuse(Refusal { class: "Client host", code, dsn, text })
+        self.refuse(Refusal { code, dsn, text })
     }
 }
 

@@ -96,7 +96,7 @@ impl Evaluator<'_> {
         }
     }
 
-    pub(crate) fn tempfail(&mut self, action: TempfailAction, refusal: Refusal<'_>) -> Flow {
+    pub(crate) fn tempfail(&mut self, action: TempfailAction, refusal: Refusal) -> Flow {
         match action {
             TempfailAction::DeferIfPermit => self.defer_if_permit(refusal),
             TempfailAction::Defer => self.refuse(refusal),
@@ -125,7 +125,7 @@ impl Evaluator<'_> {
         }
         let resolved = self.world.resolve(&scope.name);
         if resolved.failed {
-            return self.lookup_failure(&scope.name, scope);
+            return self.lookup_failure(&scope.name);
         }
         let is_final = matches!(resolved.class, Class::Local | Class::VirtualAlias | Class::VirtualMailbox);
         let domain = mail_address::split(&resolved.recipient).1.unwrap_or("").to_owned();

@@ -75,7 +75,7 @@ type Hit = Result<Option<(String, String)>, LookupError>;
 
 impl Evaluator<'_> {
     /// Looks the datum of `check` up in `table` and carries the result out.
-    pub(crate) fn table_check(&mut self, check: &str, table: &str, scope: &Scope) -> Flow {
+    pub(crate) fn table_check(&mut self, check: &str, table: &str) -> Flow {
         // Nobody has logged in and no certificate was shown: nothing to look up.
         let Some((datum, via)) = parse(check) else { return Flow::Next };
         let Some(own) = self.scope_of(datum) else { return Flow::Next };
@@ -94,7 +94,7 @@ impl Evaluator<'_> {
         let strict = via != Via::Direct || datum == Datum::ReverseClient;
         let flow = self.action(table, &value, &key, &own);
         match flow {
-            Flow::Permit if strict => self.must_not_permit(check, &key, scope),
+            Flow::Permit if strict => self.must_not_permit(check, &key),
             Flow::Permit if datum == Datum::Recipient && self.is_routed() => Flow::Next,
             Flow::Next
             | Flow::Permit
@@ -103,11 +103,11 @@ impl Evaluator<'_> {
         }
     }
 
-    fn must_not_permit(&mut self, check: &str, key: &str, scope: &Scope) -> Flow {
+    fn must_not_permit(&mut self, check: &str, key: &str) -> Flow {
         self.world.warn(format!("restriction {check} returns OK for {key}"));
         self.world.warn("this is not allowed for security reasons".to_owned());
         self.world.warn("use DUNNO instead of OK if you want to make an exception".to_owned());
-        self.configuration_error(scope)
+        self.configuration_error()
     }
 
     fn is_routed(&mut self) -> bool {

@@ -40,7 +40,7 @@ impl Evaluator<'_> {
     fn listed(&mut self, scope: &Scope, rewriting: &[Map], detail: u16) -> Flow {
         let resolved = self.world.resolve(&scope.name);
         if resolved.failed {
-            return self.lookup_failure(&scope.name, scope);
+            return self.lookup_failure(&scope.name);
         }
         if is_reserved(&resolved, &self.policy.double_bounce) {
             return Flow::Next;
@@ -49,7 +49,7 @@ impl Evaluator<'_> {
             match self.world.find(*map, &resolved.recipient) {
                 Ok(Some(_)) => return Flow::Next,
                 Ok(None) => {}
-                Err(_) => return self.lookup_failure(&scope.name, scope),
+                Err(_) => return self.lookup_failure(&scope.name),
             }
         }
         if matches!(resolved.transport.as_str(), "error" | "retry") {
@@ -68,7 +68,7 @@ impl Evaluator<'_> {
         }
         match self.world.find(map, &resolved.recipient) {
             Ok(Some(_)) => Flow::Next,
-            Err(_) => self.lookup_failure(&scope.name, scope),
+            Err(_) => self.lookup_failure(&scope.name),
             Ok(None) => {
                 let text = if self.policy.show_table_name {
                     format!("User unknown in {table}")
@@ -136,7 +136,7 @@ impl Evaluator<'_> {
         let (reject_code, defer_code) = codes;
         let resolved = self.world.resolve(&scope.name);
         if resolved.failed {
-            return self.lookup_failure(&scope.name, scope);
+            return self.lookup_failure(&scope.name);
         }
         let (code, kind, why) = match self.world.verify(&resolved.recipient) {
             Probe::Deliverable => return Flow::Next,
@@ -151,7 +151,7 @@ impl Evaluator<'_> {
             return Flow::Next;
         }
         let why = if reason.is_empty() { mail_text::printable::truncated(&why, PROBE_TEXT) } else { reason };
-        let refusal: Refusal<'_> = self.in_scope(code, dsn, &format!("{kind} address: {why}"), scope);
+        let refusal: Refusal = self.in_scope(code, dsn, &format!("{kind} address: {why}"), scope);
         if kind == "unverified" { self.tempfail(action, refusal) } else { self.refuse(refusal) }
     }
 }
