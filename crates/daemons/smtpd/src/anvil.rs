@@ -70,7 +70,12 @@ impl Anvil {
         None
     }
 
-    fn try_ask<T: DeserializeOwned>(&self, held: &mut Option<Connection>, request: &str, ident: &str) -> Result<T, Error> {
+    fn try_ask<T: DeserializeOwned>(
+        &self,
+        held: &mut Option<Connection>,
+        request: &str,
+        ident: &str,
+    ) -> Result<T, Error> {
         let connection = match held {
             Some(connection) => connection,
             None => {

@@ -78,7 +78,9 @@ impl Backend {
         match session.question().cloned() {
             None => Answer::Accept,
             Some(Question::Connect) => self.connect(session),
-            Some(Question::Helo(name)) => self.decide(session, Stage::Helo, Given { helo: Some(&name), ..Given::default() }),
+            Some(Question::Helo(name)) => {
+                self.decide(session, Stage::Helo, Given { helo: Some(&name), ..Given::default() })
+            }
             Some(Question::Mail(command)) => self.mail(session, &command),
             Some(Question::Rcpt(command)) => self.rcpt(session, &command),
             Some(Question::Vrfy(address, _)) => self.vrfy(session, address.as_deref()),

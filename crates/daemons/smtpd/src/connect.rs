@@ -12,7 +12,8 @@ use crate::services::Services;
 /// What the socket tells of a client.
 pub(crate) fn client_of(accepted: &Accepted, standalone: bool) -> Client {
     if let Some(passed) = &accepted.passed {
-        let value = |name: &str| passed.pairs.iter().find(|(n, _)| n == name).map_or("unknown", |(_, v)| v.as_str());
+        let value =
+            |name: &str| passed.pairs.iter().find(|(n, _)| n == name).map_or("unknown", |(_, v)| v.as_str());
         let mut client = Client::at(value("client_address"), value("client_port"));
         client.server_address = value("server_address").to_owned();
         client.server_port = value("server_port").to_owned();
@@ -57,7 +58,11 @@ pub(crate) fn look_up_names(client: &mut Client, enabled: bool) {
         return;
     }
     let name = match name_of(address) {
-        NameLookup::Found(name) if name.parse::<IpAddr>().is_err() && mail_address::hostname::is_hostname(&name) => name,
+        NameLookup::Found(name)
+            if name.parse::<IpAddr>().is_err() && mail_address::hostname::is_hostname(&name) =>
+        {
+            name
+        }
         NameLookup::Found(_) | NameLookup::NotFound => return,
         NameLookup::Temporary(_) => {
             client.name_status = NameStatus::Temporary;
@@ -77,7 +82,9 @@ pub(crate) fn look_up_names(client: &mut Client, enabled: bool) {
             client.name_status = NameStatus::Forged;
         }
         NameLookup::NotFound => {
-            os_log::warning!("hostname {name} does not resolve to address {address}: Name or service not known");
+            os_log::warning!(
+                "hostname {name} does not resolve to address {address}: Name or service not known"
+            );
             client.name_status = NameStatus::Forged;
         }
         NameLookup::Temporary(reason) => {

@@ -134,7 +134,9 @@ impl Conn {
             loop {
                 match read(&self.stream, buffer) {
                     Ok(0) => self.session.ended(),
-                    Ok(count) => self.session.received(buffer.get(..count).unwrap_or_default(), Instant::now()),
+                    Ok(count) => {
+                        self.session.received(buffer.get(..count).unwrap_or_default(), Instant::now())
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => {

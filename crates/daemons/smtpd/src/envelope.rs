@@ -29,7 +29,8 @@ impl Backend {
             return say(text);
         }
         if !self.local && !services.policy.delay_reject && !services.policy.client.is_empty() {
-            let verdict = self.verdict(session, Stage::Client, Given { client: Some(&client), ..Given::default() });
+            let verdict =
+                self.verdict(session, Stage::Client, Given { client: Some(&client), ..Given::default() });
             match verdict {
                 Verdict::Accept => {}
                 Verdict::Reject(text) => return Answer::Denied(Box::new(client), profile, Reply::new(text)),
@@ -59,8 +60,16 @@ impl Backend {
         } else {
             return None;
         };
-        os_log::warning!("Connection {} limit exceeded: {} from {namaddr} for service {}", exceeded.0, exceeded.1, services.service_name);
-        Some(format!("421 4.7.0 {} Error: too many connections from {}", services.settings.myhostname, client.address))
+        os_log::warning!(
+            "Connection {} limit exceeded: {} from {namaddr} for service {}",
+            exceeded.0,
+            exceeded.1,
+            services.service_name
+        );
+        Some(format!(
+            "421 4.7.0 {} Error: too many connections from {}",
+            services.settings.myhostname, client.address
+        ))
     }
 
     /// Counts an event; the reply when there were too many.
@@ -70,19 +79,27 @@ impl Backend {
         if rate <= limit {
             return None;
         }
-        os_log::warning!("{what} rate limit exceeded: {rate} from {} for service {}", session.namaddr(), self.services.service_name);
+        os_log::warning!(
+            "{what} rate limit exceeded: {rate} from {} for service {}",
+            session.namaddr(),
+            self.services.service_name
+        );
         Some(say(format!("450 4.7.1 Error: {reply} from {}", session.client().address)))
     }
 
     pub fn mail(&mut self, session: &Session, command: &MailCommand) -> Answer {
         let limit = self.services.limits.messages;
-        if let Some(answer) = self.limit(session, Event::Message, limit, "Message delivery request", "too much mail") {
+        if let Some(answer) =
+            self.limit(session, Event::Message, limit, "Message delivery request", "too much mail")
+        {
             return answer;
         }
         if let Some(fault) = &command.fault {
             return Answer::Reply(fault.clone());
         }
-        if let Some(answer) = self.check_address(session, &command.sender, "MAIL", "501 5.1.7 Bad sender address syntax") {
+        if let Some(answer) =
+            self.check_address(session, &command.sender, "MAIL", "501 5.1.7 Bad sender address syntax")
+        {
             return answer;
         }
         if let Some(state) = &mut self.state {
@@ -120,13 +137,17 @@ impl Backend {
 
     pub fn rcpt(&mut self, session: &Session, command: &RcptCommand) -> Answer {
         let limit = self.services.limits.recipients;
-        if let Some(answer) = self.limit(session, Event::Recipient, limit, "Recipient address", "too many recipients") {
+        if let Some(answer) =
+            self.limit(session, Event::Recipient, limit, "Recipient address", "too many recipients")
+        {
             return answer;
         }
         if let Some(fault) = &command.fault {
             return Answer::Reply(fault.clone());
         }
-        if let Some(answer) = self.check_address(session, &command.recipient, "RCPT", "501 5.1.3 Bad recipient address syntax") {
+        if let Some(answer) =
+            self.check_address(session, &command.recipient, "RCPT", "501 5.1.3 Bad recipient address syntax")
+        {
             return answer;
         }
         let utf8 = session.transaction().is_some_and(|t| t.mail.smtputf8);
@@ -147,7 +168,10 @@ impl Backend {
             match Queue::open(&self.services, session) {
                 Ok(queue) => self.queue = Some(Box::new(queue)),
                 Err(error) => {
-                    os_log::warning!("connect #1 to subsystem {}: {error}", self.services.cleanup_path.display());
+                    os_log::warning!(
+                        "connect #1 to subsystem {}: {error}",
+                        self.services.cleanup_path.display()
+                    );
                     return say("451 4.3.0 Error: queue file write error");
                 }
             }
@@ -162,11 +186,15 @@ impl Backend {
 
     pub fn vrfy(&mut self, session: &Session, address: Option<&str>) -> Answer {
         let limit = self.services.limits.recipients;
-        if let Some(answer) = self.limit(session, Event::Recipient, limit, "Recipient address", "too many recipients") {
+        if let Some(answer) =
+            self.limit(session, Event::Recipient, limit, "Recipient address", "too many recipients")
+        {
             return answer;
         }
         let Some(address) = address else { return say("501 5.1.3 Bad recipient address syntax") };
-        if let Some(answer) = self.check_address(session, address, "VRFY", "501 5.1.3 Bad recipient address syntax") {
+        if let Some(answer) =
+            self.check_address(session, address, "VRFY", "501 5.1.3 Bad recipient address syntax")
+        {
             return answer;
         }
         self.decide(session, Stage::Recipient, Given { recipient: Some(address), ..Given::default() })

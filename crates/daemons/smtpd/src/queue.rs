@@ -42,11 +42,15 @@ impl Queue {
     /// # Errors
     /// cleanup does not answer as it should.
     pub fn open(services: &Arc<Services>, session: &Session) -> Result<Self, Error> {
-        let (mut connection, child) = if services.standalone { postdrop(services)? } else { (connect(services)?, None) };
+        let (mut connection, child) =
+            if services.standalone { postdrop(services)? } else { (connect(services)?, None) };
         let protocol = if services.standalone { proto_ipc::postdrop::PROTOCOL } else { cleanup::PROTOCOL };
         let greeting: Greeting = connection.receive()?;
         if greeting.protocol != protocol {
-            return Err(Error::Malformed(format!("protocol {} instead of {protocol}", proto_ipc::clean(&greeting.protocol))));
+            return Err(Error::Malformed(format!(
+                "protocol {} instead of {protocol}",
+                proto_ipc::clean(&greeting.protocol)
+            )));
         }
         let mut queue = Self {
             services: Arc::clone(services),
@@ -195,7 +199,8 @@ impl Queue {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let flags = if effects.hold { cleanup::flags::HOLD } else { 0 } | if effects.discard { cleanup::flags::DISCARD } else { 0 };
+        let flags = if effects.hold { cleanup::flags::HOLD } else { 0 }
+            | if effects.discard { cleanup::flags::DISCARD } else { 0 };
         if flags != 0 && !self.services.standalone {
             put(&mut self.buffer, Kind::Flags, flags.to_string().as_bytes());
         }
@@ -214,7 +219,10 @@ impl Queue {
         let date = self.services.date();
         let mut lines = Vec::with_capacity(3);
         if self.services.hide_client {
-            lines.push(format!("Received: by {} ({}) id {}", settings.myhostname, self.services.mail_name, self.id));
+            lines.push(format!(
+                "Received: by {} ({}) id {}",
+                settings.myhostname, self.services.mail_name, self.id
+            ));
         } else {
             let client = session.client();
             let helo = session.helo().unwrap_or(&client.name);
@@ -225,10 +233,15 @@ impl Queue {
                 Protocol::Esmtp => "ESMTP",
                 Protocol::Smtp => "SMTP",
             };
-            lines.push(format!("\tby {} ({}) with {protocol} id {}", settings.myhostname, self.services.mail_name, self.id));
+            lines.push(format!(
+                "\tby {} ({}) with {protocol} id {}",
+                settings.myhostname, self.services.mail_name, self.id
+            ));
         }
         match session.transaction().and_then(|t| t.only_recipient.as_deref()) {
-            Some(recipient) => lines.push(format!("\tfor <{}>; {date}", mail_address::to_external(recipient))),
+            Some(recipient) => {
+                lines.push(format!("\tfor <{}>; {date}", mail_address::to_external(recipient)))
+            }
             None => {
                 if let Some(last) = lines.last_mut() {
                     last.push(';');
@@ -357,11 +370,17 @@ impl Backend {
 
     fn refuse_bare_lf(&mut self, session: &Session) -> Answer {
         let settings = &self.services.settings;
-        let text = format!("{} 5.5.2 {} Error: bare <LF> received", settings.bare_newline_code, settings.myhostname);
+        let text =
+            format!("{} 5.5.2 {} Error: bare <LF> received", settings.bare_newline_code, settings.myhostname);
         let transaction = session.transaction();
         let sender = transaction.map(|t| t.mail.sender.as_str());
         let tail = session.decision_tail(sender, transaction.and_then(|t| t.only_recipient.as_deref()));
-        os_log::info!("{}: reject: {} from {}: {text}{tail}", session.queue_id_text(), session.place(), session.namaddr());
+        os_log::info!(
+            "{}: reject: {} from {}: {text}{tail}",
+            session.queue_id_text(),
+            session.place(),
+            session.namaddr()
+        );
         self.refused(Reply::new(text))
     }
 }

@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use host_daemon::{Client, Cx, Error, EventService, Interest, Readiness, Startup, Stream, TimerId, Token, Waker};
+use host_daemon::{
+    Client, Cx, Error, EventService, Interest, Readiness, Startup, Stream, TimerId, Token, Waker,
+};
 use mio::unix::SourceFd;
 use proto_smtp::server::Session;
 
@@ -76,7 +78,15 @@ impl Smtpd {
         let services = Arc::new(Services::new(startup)?);
         let (sender, receiver) = channel();
         let threads = if startup.quota == 0 { THREADS } else { startup.quota.min(THREADS) };
-        Ok(Self { services, slots: HashMap::new(), timers: HashMap::new(), pool: Pool::new(threads), sender, receiver, waker: None })
+        Ok(Self {
+            services,
+            slots: HashMap::new(),
+            timers: HashMap::new(),
+            pool: Pool::new(threads),
+            sender,
+            receiver,
+            waker: None,
+        })
     }
 
     /// Goes on with a session that the loop holds.
@@ -186,7 +196,10 @@ impl EventService for Smtpd {
         };
         let now = Instant::now();
         let session = Session::new(Arc::clone(&self.services.settings), client_facts, now);
-        let backend = Backend::new(Arc::clone(&self.services), matches!(*stream, Stream::Unix(_)) || self.services.standalone);
+        let backend = Backend::new(
+            Arc::clone(&self.services),
+            matches!(*stream, Stream::Unix(_)) || self.services.standalone,
+        );
         let mut conn = Box::new(Conn::new(session, backend, stream));
         conn.look_ahead();
         let deadline = now + self.services.settings.timeout;

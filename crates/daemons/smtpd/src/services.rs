@@ -145,14 +145,23 @@ impl Services {
             mail_name: config.str(p::MAIL_NAME)?,
             peername_lookup: config.bool(p::SMTPD_PEERNAME_LOOKUP)?,
             bare_newline: bare_newline(&config.str(p::SMTPD_FORBID_BARE_NEWLINE)?)?,
-            bare_newline_exclusions: hosts("smtpd_forbid_bare_newline_exclusions", p::SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS)?,
+            bare_newline_exclusions: hosts(
+                "smtpd_forbid_bare_newline_exclusions",
+                p::SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS,
+            )?,
             xclient_hosts: hosts("smtpd_authorized_xclient_hosts", p::SMTPD_AUTHORIZED_XCLIENT_HOSTS)?,
             xforward_hosts: hosts("smtpd_authorized_xforward_hosts", p::SMTPD_AUTHORIZED_XFORWARD_HOSTS)?,
             verp_clients: hosts("smtpd_authorized_verp_clients", p::SMTPD_AUTHORIZED_VERP_CLIENTS)?,
             mynetworks: hosts("mynetworks", p::MYNETWORKS)?,
-            limit_exceptions: hosts("smtpd_client_event_limit_exceptions", p::SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS)?,
+            limit_exceptions: hosts(
+                "smtpd_client_event_limit_exceptions",
+                p::SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS,
+            )?,
             discard_ehlo: Keywords::parse(&config.str(p::SMTPD_DISCARD_EHLO_KEYWORDS)?),
-            discard_ehlo_maps: maps("smtpd_discard_ehlo_keyword_address_maps", p::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS)?,
+            discard_ehlo_maps: maps(
+                "smtpd_discard_ehlo_keyword_address_maps",
+                p::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS,
+            )?,
             limits: Limits {
                 connections: count(config, p::SMTPD_CLIENT_CONNECTION_COUNT_LIMIT)?,
                 connection_rate: count(config, p::SMTPD_CLIENT_CONNECTION_RATE_LIMIT)?,
@@ -160,7 +169,9 @@ impl Services {
                 recipients: count(config, p::SMTPD_CLIENT_RECIPIENT_RATE_LIMIT)?,
             },
             anvil: Anvil::new(private("anvil".into()), ipc_timeout),
-            rewrite_clients: mail_text::list::words(&config.str(p::LOCAL_HEADER_REWRITE_CLIENTS)?).map(str::to_owned).collect(),
+            rewrite_clients: mail_text::list::words(&config.str(p::LOCAL_HEADER_REWRITE_CLIENTS)?)
+                .map(str::to_owned)
+                .collect(),
             own_addresses: config.own_interfaces()?.into_iter().map(|(ip, _)| ip).collect(),
             resolver: proto_dns::Resolver::from_file(Path::new("/etc/resolv.conf")),
             cleanup_path: Path::new("public").join(config.str(p::CLEANUP_SERVICE_NAME)?),
@@ -210,7 +221,13 @@ impl Services {
     fn open_access_tables(&self) {
         let policy = &self.policy;
         let lists = [
-            &policy.client, &policy.helo, &policy.sender, &policy.relay, &policy.recipient, &policy.etrn, &policy.data,
+            &policy.client,
+            &policy.helo,
+            &policy.sender,
+            &policy.relay,
+            &policy.recipient,
+            &policy.etrn,
+            &policy.data,
             &policy.end_of_data,
         ];
         let classes: Vec<_> = self.classes.values().map(|text| engine_restrict::List::parse(text)).collect();
@@ -302,7 +319,8 @@ impl Services {
     fn query_verify(&self, address: &str) -> Result<proto_ipc::verify::QueryReply, proto_ipc::Error> {
         let mut connection = Connection::connect(&self.verify.path, self.format, self.ipc_timeout)?;
         connection.expect_announcement(proto_ipc::verify::PROTOCOL)?;
-        connection.send(&proto_ipc::verify::Query { request: "query".into(), address: address.to_owned() })?;
+        connection
+            .send(&proto_ipc::verify::Query { request: "query".into(), address: address.to_owned() })?;
         connection.flush()?;
         connection.receive()
     }
@@ -312,7 +330,8 @@ impl Services {
         let ask = || -> Result<i32, proto_ipc::Error> {
             let mut connection = Connection::connect(&self.flush_path, self.format, self.ipc_timeout)?;
             connection.expect_announcement(proto_ipc::flush::PROTOCOL)?;
-            connection.send(&proto_ipc::flush::SendSite { request: "send_site".into(), site: site.to_owned() })?;
+            connection
+                .send(&proto_ipc::flush::SendSite { request: "send_site".into(), site: site.to_owned() })?;
             connection.flush()?;
             Ok(connection.receive::<proto_ipc::StatusReply>()?.status)
         };
@@ -324,7 +343,11 @@ impl Services {
 
     /// The name under which anvil counts a client.
     pub fn ident(&self, address: &str) -> String {
-        format!("{}:{}", self.service_name, crate::envelope::network(address, self.prefixes.0, self.prefixes.1))
+        format!(
+            "{}:{}",
+            self.service_name,
+            crate::envelope::network(address, self.prefixes.0, self.prefixes.1)
+        )
     }
 
     /// Room for one more message of the greatest size (`postconf(5) queue_minfree`).
@@ -350,8 +373,14 @@ impl Services {
     pub fn changed(&self) -> Option<String> {
         let fixed = &self.tables;
         [
-            &fixed.recipient_canonical, &fixed.sender_canonical, &fixed.canonical, &fixed.virtual_alias, &fixed.local_recipient,
-            &fixed.virtual_mailbox, &fixed.relay_recipient, &self.discard_ehlo_maps,
+            &fixed.recipient_canonical,
+            &fixed.sender_canonical,
+            &fixed.canonical,
+            &fixed.virtual_alias,
+            &fixed.local_recipient,
+            &fixed.virtual_mailbox,
+            &fixed.relay_recipient,
+            &self.discard_ehlo_maps,
         ]
         .into_iter()
         .find_map(Maps::changed)
@@ -364,7 +393,9 @@ impl Services {
 }
 
 fn is_table(word: &str) -> bool {
-    word.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+    word.split_once(':').is_some_and(|(kind, name)| {
+        !kind.is_empty() && !name.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
 }
 
 /// The restriction classes that have a value.
@@ -378,7 +409,9 @@ fn classes(config: &Config) -> Result<HashMap<String, String>, Error> {
 }
 
 fn check_lists(policy: &Policy, classes: &HashMap<String, String>, standalone: bool) -> Result<(), Error> {
-    if standalone || has_safe_recipient_list(&[&policy.relay, &policy.recipient], &|name| classes.get(name).cloned()) {
+    if standalone
+        || has_safe_recipient_list(&[&policy.relay, &policy.recipient], &|name| classes.get(name).cloned())
+    {
         return Ok(());
     }
     Err("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains".into())
@@ -386,9 +419,14 @@ fn check_lists(policy: &Policy, classes: &HashMap<String, String>, standalone: b
 
 /// Filters that would be bypassed are refused; extensions that are not offered are only noted.
 fn refuse_unsupported(config: &Config) -> Result<(), Error> {
-    for (name, parameter) in [("smtpd_proxy_filter", p::SMTPD_PROXY_FILTER), ("smtpd_milters", p::SMTPD_MILTERS)] {
+    for (name, parameter) in
+        [("smtpd_proxy_filter", p::SMTPD_PROXY_FILTER), ("smtpd_milters", p::SMTPD_MILTERS)]
+    {
         if !config.str(parameter)?.is_empty() {
-            return Err(format!("{name} is not supported by this version; mail would pass without its filter").into());
+            return Err(format!(
+                "{name} is not supported by this version; mail would pass without its filter"
+            )
+            .into());
         }
     }
     let level = config.str(p::SMTPD_TLS_SECURITY_LEVEL)?;
@@ -396,10 +434,14 @@ fn refuse_unsupported(config: &Config) -> Result<(), Error> {
         return Err("TLS is required by the configuration, and not supported by this version".into());
     }
     if !matches!(level.as_str(), "" | "none") {
-        os_log::warning!("smtpd_tls_security_level = {level}: STARTTLS is not supported by this version and not offered");
+        os_log::warning!(
+            "smtpd_tls_security_level = {level}: STARTTLS is not supported by this version and not offered"
+        );
     }
     if config.bool(p::SMTPD_SASL_AUTH_ENABLE)? {
-        os_log::warning!("smtpd_sasl_auth_enable = yes: AUTH is not supported by this version and not offered");
+        os_log::warning!(
+            "smtpd_sasl_auth_enable = yes: AUTH is not supported by this version and not offered"
+        );
     }
     Ok(())
 }
@@ -428,7 +470,8 @@ fn cleanup_flags(overrides: &str) -> i32 {
 }
 
 fn with_overrides(mut policy: Policy, overrides: &str) -> Policy {
-    if mail_text::list::words(overrides).any(|word| word.eq_ignore_ascii_case("no_unknown_recipient_checks")) {
+    if mail_text::list::words(overrides).any(|word| word.eq_ignore_ascii_case("no_unknown_recipient_checks"))
+    {
         policy.reject_unlisted_recipient = false;
     }
     policy
@@ -439,21 +482,53 @@ const QUICK: [&str; 12] =
     ["hash", "btree", "cdb", "lmdb", "dbm", "sdbm", "texthash", "regexp", "pcre", "cidr", "static", "inline"];
 
 /// Whether every table is in this process, and no restriction asks a server.
-fn decides_quickly(config: &Config, policy: &Policy, classes: &HashMap<String, String>) -> Result<bool, Error> {
-    let lists = [&policy.client, &policy.helo, &policy.sender, &policy.relay, &policy.recipient, &policy.data];
-    let words: Vec<String> = lists.iter().flat_map(|list| list.words().iter().cloned()).chain(classes.values().cloned()).collect();
+fn decides_quickly(
+    config: &Config,
+    policy: &Policy,
+    classes: &HashMap<String, String>,
+) -> Result<bool, Error> {
+    let lists =
+        [&policy.client, &policy.helo, &policy.sender, &policy.relay, &policy.recipient, &policy.data];
+    let words: Vec<String> =
+        lists.iter().flat_map(|list| list.words().iter().cloned()).chain(classes.values().cloned()).collect();
     let slow = |word: &String| {
         let word = word.to_ascii_lowercase();
-        ["unknown_", "unverified_", "_mx_", "_ns_", "_a_access", "sleep", "policy", "rbl", "rhsbl", "dnswl", "rhswl"].iter().any(|part| word.contains(part))
+        [
+            "unknown_",
+            "unverified_",
+            "_mx_",
+            "_ns_",
+            "_a_access",
+            "sleep",
+            "policy",
+            "rbl",
+            "rhsbl",
+            "dnswl",
+            "rhswl",
+        ]
+        .iter()
+        .any(|part| word.contains(part))
     };
     if words.iter().any(slow) {
         return Ok(false);
     }
     let tables = [
-        p::TRANSPORT_MAPS, p::RELOCATED_MAPS, p::SENDER_DEPENDENT_RELAYHOST_MAPS, p::SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
-        p::RECIPIENT_CANONICAL_MAPS, p::SENDER_CANONICAL_MAPS, p::CANONICAL_MAPS, p::VIRTUAL_ALIAS_MAPS, p::LOCAL_RECIPIENT_MAPS,
-        p::VIRTUAL_MAILBOX_MAPS, p::RELAY_RECIPIENT_MAPS, p::MYDESTINATION, p::RELAY_DOMAINS, p::VIRTUAL_ALIAS_DOMAINS,
-        p::VIRTUAL_MAILBOX_DOMAINS, p::MYNETWORKS,
+        p::TRANSPORT_MAPS,
+        p::RELOCATED_MAPS,
+        p::SENDER_DEPENDENT_RELAYHOST_MAPS,
+        p::SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
+        p::RECIPIENT_CANONICAL_MAPS,
+        p::SENDER_CANONICAL_MAPS,
+        p::CANONICAL_MAPS,
+        p::VIRTUAL_ALIAS_MAPS,
+        p::LOCAL_RECIPIENT_MAPS,
+        p::VIRTUAL_MAILBOX_MAPS,
+        p::RELAY_RECIPIENT_MAPS,
+        p::MYDESTINATION,
+        p::RELAY_DOMAINS,
+        p::VIRTUAL_ALIAS_DOMAINS,
+        p::VIRTUAL_MAILBOX_DOMAINS,
+        p::MYNETWORKS,
     ];
     let mut all = words;
     for parameter in tables {
@@ -474,9 +549,12 @@ mod tests {
 
     #[test]
     fn tables_in_other_processes_are_slow() {
-        for (text, quick) in
-            [("hash:/a, inline:{{a=b}}", true), ("proxy:unix:passwd.byname hash:/x", false), ("example.com, !10.0.0.0/8", true), ("ldap:/etc/x", false)]
-        {
+        for (text, quick) in [
+            ("hash:/a, inline:{{a=b}}", true),
+            ("proxy:unix:passwd.byname hash:/x", false),
+            ("example.com, !10.0.0.0/8", true),
+            ("ldap:/etc/x", false),
+        ] {
             assert_eq!(is_quick(text), quick, "{text}");
         }
     }

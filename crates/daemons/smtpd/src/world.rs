@@ -119,9 +119,15 @@ impl World for Scene<'_> {
     fn decision(&mut self, kind: &str, text: &str) {
         let transaction = self.session.transaction();
         let sender = self.given.sender.or_else(|| transaction.map(|t| t.mail.sender.as_str()));
-        let recipient = self.given.recipient.or_else(|| transaction.and_then(|t| t.only_recipient.as_deref()));
+        let recipient =
+            self.given.recipient.or_else(|| transaction.and_then(|t| t.only_recipient.as_deref()));
         let tail = self.session.decision_tail(sender, recipient);
-        os_log::info!("{}: {kind}: {} from {}: {text}{tail}", self.session.queue_id_text(), self.session.place(), self.namaddr());
+        os_log::info!(
+            "{}: {kind}: {} from {}: {text}{tail}",
+            self.session.queue_id_text(),
+            self.session.place(),
+            self.namaddr()
+        );
     }
 
     fn warn(&mut self, text: String) {
@@ -153,8 +159,13 @@ impl Services {
             let yes = match word.to_ascii_lowercase().as_str() {
                 "permit_inet_interfaces" => self.is_own_address(client),
                 "permit_mynetworks" => connect::listed(&self.mynetworks, client),
-                "permit_sasl_authenticated" | "permit_tls_clientcerts" | "permit_tls_all_clientcerts" | "check_address_map" => false,
-                _ if word.contains(':') => matches!(self.access_table(word).lookup(&client.address), Ok(Some(_))),
+                "permit_sasl_authenticated"
+                | "permit_tls_clientcerts"
+                | "permit_tls_all_clientcerts"
+                | "check_address_map" => false,
+                _ if word.contains(':') => {
+                    matches!(self.access_table(word).lookup(&client.address), Ok(Some(_)))
+                }
                 _ => {
                     os_log::warning!("unknown local_header_rewrite_clients restriction: \"{word}\"");
                     false
