@@ -147,7 +147,7 @@ impl Session {
         let greeting = self.read(Doing::Greeting)?;
         if !greeting.is_positive() {
             let refused = self.refused(&greeting);
-            let skip = settings.skip_5xx_greeting && refused.dsn.class == 5;
+            let skip = settings.skip_5xx_greeting && (500..600).contains(&greeting.code);
             return Err(if skip { Detail { dsn: refused.dsn.with_class(4), ..refused } } else { refused });
         }
         let extended = settings.always_ehlo || greeting.text.contains("ESMTP");
