@@ -16,6 +16,7 @@ mod job;
 mod log_line;
 pub mod mailbox;
 pub mod pass;
+pub mod post;
 mod report;
 mod stats;
 

@@ -1,0 +1,137 @@
+//! Parameters of the bounce service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine_report::Templates;
+use host_config::{Config, ConfigError, param};
+use proto_ipc::{Dialect, Format};
+
+/// Resolved settings.
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // one flag a notify class
+pub struct Settings {
+    /// `myhostname`
+    pub myhostname: String,
+    /// `mail_name`
+    pub mail_name: String,
+    /// `myorigin`
+    pub myorigin: String,
+    /// `bounce_size_limit` (bytes)
+    pub size_limit: i64,
+    /// `double_bounce_sender`, without domain
+    pub double_bounce_sender: String,
+    /// `bounce_notice_recipient`
+    pub bounce_recipient: String,
+    /// `2bounce_notice_recipient`
+    pub double_bounce_recipient: String,
+    /// `delay_notice_recipient`
+    pub delay_recipient: String,
+    /// `notify_classes` has `bounce`
+    pub notify_bounce: bool,
+    /// `notify_classes` has `2bounce`
+    pub notify_double_bounce: bool,
+    /// `notify_classes` has `delay`
+    pub notify_delay: bool,
+    /// `enable_threaded_bounces`
+    pub threaded: bool,
+    /// `maximal_queue_lifetime`
+    pub queue_lifetime: Duration,
+    /// `delay_warning_time`
+    pub delay_warning: Duration,
+    /// `bounce_queue_lifetime`
+    pub bounce_lifetime: Duration,
+    /// Built-in templates, or those of `bounce_template_file`.
+    pub templates: Templates,
+    /// Socket of cleanup.
+    pub cleanup: PathBuf,
+    /// Format of internal dialogues.
+    pub format: Format,
+    /// `ipc_timeout`
+    pub ipc_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads the configuration and the template file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a bad value.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let classes = config.str(param::NOTIFY_CLASSES)?;
+        let notifies =
+            |class: &str| mail_text::list::words(&classes).any(|word| word.eq_ignore_ascii_case(class));
+        let double_bounce = config.str(param::DOUBLE_BOUNCE_SENDER)?;
+        Ok(Self {
+            myhostname: config.str(param::MYHOSTNAME)?,
+            mail_name: config.str(param::MAIL_NAME)?,
+            myorigin: config.str(param::MYORIGIN)?,
+            size_limit: config.int(param::BOUNCE_SIZE_LIMIT)?,
+            double_bounce_sender: mail_address::split(&double_bounce).0.to_owned(),
+            bounce_recipient: config.str(param::BOUNCE_NOTICE_RECIPIENT)?,
+            double_bounce_recipient: config.str(param::P2BOUNCE_NOTICE_RECIPIENT)?,
+            delay_recipient: config.str(param::DELAY_NOTICE_RECIPIENT)?,
+            notify_bounce: notifies("bounce"),
+            notify_double_bounce: notifies("2bounce"),
+            notify_delay: notifies("delay"),
+            threaded: config.bool(param::ENABLE_THREADED_BOUNCES)?,
+            queue_lifetime: config.time(param::MAXIMAL_QUEUE_LIFETIME)?,
+            delay_warning: config.time(param::DELAY_WARNING_TIME)?,
+            bounce_lifetime: config.time(param::BOUNCE_QUEUE_LIFETIME)?,
+            templates: templates(&config.str(param::BOUNCE_TEMPLATE_FILE)?),
+            cleanup: PathBuf::from("public").join(config.str(param::CLEANUP_SERVICE_NAME)?),
+            format: Format::null(
+                Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default(),
+            ),
+            ipc_timeout: config.time(param::IPC_TIMEOUT)?,
+        })
+    }
+
+    /// The value of a template macro: a parameter of this service, times also with a unit suffix (`…_hours`).
+    pub fn macro_value(&self, name: &str) -> Option<String> {
+        let plain = match name {
+            "myhostname" => Some(self.myhostname.clone()),
+            "mail_name" => Some(self.mail_name.clone()),
+            "myorigin" => Some(self.myorigin.clone()),
+            _ => None,
+        };
+        plain.or_else(|| self.time_macro(name))
+    }
+
+    fn time_macro(&self, name: &str) -> Option<String> {
+        let (base, unit) = name.rsplit_once('_')?;
+        let seconds = match unit {
+            "seconds" => 1,
+            "minutes" => 60,
+            "hours" => 3600,
+            "days" => 86400,
+            "weeks" => 604_800,
+            _ => return None,
+        };
+        let time = match base {
+            "delay_warning_time" => self.delay_warning,
+            "maximal_queue_lifetime" => self.queue_lifetime,
+            "bounce_queue_lifetime" => self.bounce_lifetime,
+            _ => return None,
+        };
+        Some((time.as_secs() / seconds).to_string())
+    }
+}
+
+fn templates(file: &str) -> Templates {
+    if file.is_empty() {
+        return Templates::default();
+    }
+    match std::fs::read_to_string(file) {
+        Err(error) => {
+            os_log::warning!("open bounce_template_file {file}: {error}");
+            Templates::default()
+        }
+        Ok(text) => {
+            let (templates, bad) = Templates::parse(&text);
+            for why in bad {
+                os_log::warning!("bounce_template_file {file}: {}", why.0);
+            }
+            templates
+        }
+    }
+}
