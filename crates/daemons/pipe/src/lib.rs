@@ -117,7 +117,8 @@ impl Pipe {
         if output.is_empty() {
             return format!("delivered via {service} service");
         }
-        let shown: String = output.chars().take(OUTPUT_SHOWN).collect();
+        let shown: String = output.chars().take(OUTPUT_SHOWN).collect::<String>();
+        let shown = shown.trim_end();
         format!("delivered via {service} service ({shown})")
     }
 
