@@ -117,9 +117,10 @@ impl Trip<'_> {
                 inner.sender = if settings.expand_owner_alias {
                     match targets(&value).into_iter().next() {
                         Some(Target::Address(address)) => self.canonical(&address),
-                        Some(Target::File(_) | Target::Command(_) | Target::Include(_) | Target::Mailbox(_)) | None => {
-                            self.canonical(&owner)
-                        }
+                        Some(
+                            Target::File(_) | Target::Command(_) | Target::Include(_) | Target::Mailbox(_),
+                        )
+                        | None => self.canonical(&owner),
                     }
                 } else {
                     self.canonical(&owner)
@@ -165,5 +166,9 @@ impl Trip<'_> {
 }
 
 fn probe_text(members: &[Target], value: &str) -> String {
-    if members.len() > 1 { "aliased to multiple recipients".to_owned() } else { format!("aliased to {value}") }
+    if members.len() > 1 {
+        "aliased to multiple recipients".to_owned()
+    } else {
+        format!("aliased to {value}")
+    }
 }

@@ -120,8 +120,10 @@ impl Trip<'_> {
         };
         let written = if path.ends_with('/') {
             let copy = self.copy_rules(state, Form::Maildir, settings.prepend.file);
-            self.acting_as(identity.as_ref(), |trip| maildir(trip.job, Path::new(&path), &copy, Personality::Local))
-                .and_then(|result| result)
+            self.acting_as(identity.as_ref(), |trip| {
+                maildir(trip.job, Path::new(&path), &copy, Personality::Local)
+            })
+            .and_then(|result| result)
         } else {
             let copy = self.copy_rules(state, Form::Mbox, settings.prepend.file);
             let locks = LockStyle { dotlock_optional: true, ..settings.locks.clone() };

@@ -178,8 +178,8 @@ fn read_forward(path: &Path, user: &User) -> Option<String> {
 /// The file and its owner.
 fn read_include(path: &Path) -> Result<(String, u32), String> {
     let shown = path.display();
-    let metadata =
-        fs::metadata(path).map_err(|error| format!("cannot open include file {shown}: {}", os_sys::error_text(&error)))?;
+    let metadata = fs::metadata(path)
+        .map_err(|error| format!("cannot open include file {shown}: {}", os_sys::error_text(&error)))?;
     if !metadata.is_file() {
         return Err(format!("file {shown} is not a regular file"));
     }

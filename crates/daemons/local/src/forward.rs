@@ -75,7 +75,7 @@ impl Trip<'_> {
         let greeting: Greeting = cleanup.receive()?;
         let options = self.job.request.sendopts;
         let mut flags = cleanup::flags::BOUNCE | cleanup::flags::MAP;
-        if options & SendOptions::SMTPUTF8 != 0 {
+        if options & SendOptions::UTF8_REQUESTED != 0 {
             flags |= cleanup::flags::SMTPUTF8 | cleanup::flags::AUTOUTF8;
         }
         cleanup.send(&Head { flags })?;
@@ -94,7 +94,7 @@ impl Trip<'_> {
     fn put_envelope(&self, cleanup: &mut Connection, forward: &Forward) -> Result<(), Error> {
         let request = &self.job.request;
         let arrival = self.job.stats.incoming_arrival;
-        let mut attribute = |cleanup: &mut Connection, name: &str, value: &str| -> Result<(), Error> {
+        let attribute = |cleanup: &mut Connection, name: &str, value: &str| -> Result<(), Error> {
             if value.is_empty() {
                 return Ok(());
             }

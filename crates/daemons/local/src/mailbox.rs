@@ -11,7 +11,7 @@ use mail_status::{Detail, Dsn, Outcome};
 use os_sys::identity::{Identity, User};
 
 use crate::deliver::Form;
-use crate::state::{Source, State};
+use crate::state::State;
 use crate::trip::Trip;
 use crate::values::Values;
 
@@ -133,7 +133,8 @@ impl Trip<'_> {
         let identity = place.identity.as_ref();
         if place.maildir {
             let copy = self.copy_rules(state, Form::Maildir, settings.prepend.file);
-            return self.acting_as(identity, |trip| maildir(trip.job, &place.path, &copy, Personality::Local))?;
+            return self
+                .acting_as(identity, |trip| maildir(trip.job, &place.path, &copy, Personality::Local))?;
         }
         let copy = self.copy_rules(state, Form::Mbox, settings.prepend.file);
         let rules = MboxRules {
@@ -193,7 +194,9 @@ impl Trip<'_> {
                 return Some(self.misconfigured(state));
             }
         };
-        if state.recipient.recipient.eq_ignore_ascii_case(&address) || state.source == Source::Request && state.level > 0 {
+        if state.recipient.recipient.eq_ignore_ascii_case(&address)
+           
+        {
             return Some(self.no_such_user(state));
         }
         let inner = State { unmatched: String::new(), ..state.clone() };

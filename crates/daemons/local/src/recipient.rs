@@ -139,7 +139,9 @@ impl Trip<'_> {
         }
         let resolved = settings.addresses.resolve(&state.sender, &internal, false);
         match resolved.error {
-            Some(ResolveError::Fail) => return self.fail(&state, Dsn::new(4, 3, 0), "address resolver failure"),
+            Some(ResolveError::Fail) => {
+                return self.fail(&state, Dsn::new(4, 3, 0), "address resolver failure");
+            }
             Some(ResolveError::Bad) => {
                 let text = format!("bad recipient address syntax: {internal}");
                 return self.fail(&state, Dsn::new(5, 1, 3), text);

@@ -122,8 +122,12 @@ impl Settings {
     }
 
     pub(crate) fn changed(&self) -> Option<String> {
-        let maps =
-            [&self.alias_maps, &self.mailbox_command_maps, &self.mailbox_transport_maps, &self.fallback_transport_maps];
+        let maps = [
+            &self.alias_maps,
+            &self.mailbox_command_maps,
+            &self.mailbox_transport_maps,
+            &self.fallback_transport_maps,
+        ];
         maps.into_iter().find_map(Maps::changed).or_else(|| self.addresses.changed())
     }
 }
@@ -145,7 +149,9 @@ fn limit_files(config: &Config) -> Result<(), Error> {
         return Ok(());
     }
     if message_limit == 0 || limit < message_limit {
-        return Err("main.cf configuration error: mailbox_size_limit is smaller than message_size_limit".into());
+        return Err(
+            "main.cf configuration error: mailbox_size_limit is smaller than message_size_limit".into()
+        );
     }
     Ok(os_sys::process::limit_file_size(limit.unsigned_abs())?)
 }
@@ -159,6 +165,7 @@ fn default_identity(config: &Config, root: bool) -> Result<Identity, Error> {
         return Ok(Identity { name: user.map(|user| user.name), uid, gid });
     }
     let name = config.str(param::DEFAULT_PRIVS)?;
-    let user = identity::user_by_name(&name)?.ok_or_else(|| format!("default_privs: unknown user name value: {name}"))?;
+    let user = identity::user_by_name(&name)?
+        .ok_or_else(|| format!("default_privs: unknown user name value: {name}"))?;
     Ok(Identity { name: Some(user.name), uid: user.uid, gid: user.gid })
 }

@@ -79,7 +79,9 @@ impl<'a> Trip<'a> {
     /// The clear word that this needs root.
     pub(crate) fn identity(&self, rights: &Rights) -> Result<Option<Identity>, Detail> {
         match rights {
-            Rights::Default => Ok(self.agent.root.is_some().then(|| self.agent.settings.default_identity.clone())),
+            Rights::Default => {
+                Ok(self.agent.root.is_some().then(|| self.agent.settings.default_identity.clone()))
+            }
             Rights::User(user) => self.user_identity(user, user.gid),
         }
     }
@@ -106,7 +108,10 @@ impl<'a> Trip<'a> {
         let agent = self.agent;
         match (&agent.root, identity) {
             (Some(root), Some(identity)) => root.acting_as(identity, || work(self)).map_err(|error| {
-                Detail::new(Dsn::new(4, 3, 0), format!("cannot change identity: {}", os_sys::error_text(&error)))
+                Detail::new(
+                    Dsn::new(4, 3, 0),
+                    format!("cannot change identity: {}", os_sys::error_text(&error)),
+                )
             }),
             (Some(_), None) | (None, _) => Ok(work(self)),
         }

@@ -46,13 +46,21 @@ impl Values<'_> {
     }
 
     /// Expands a template; `Ok(None)`: a name has no value.
-    pub(crate) fn expand(&self, template: &str, allowed: Option<&str>) -> Result<Option<String>, expand::ExpandError> {
+    pub(crate) fn expand(
+        &self,
+        template: &str,
+        allowed: Option<&str>,
+    ) -> Result<Option<String>, expand::ExpandError> {
         let options = Options { recursive: false, allowed };
         expand::expand_defined(template, options, &|name: &str| self.value(name))
     }
 
     /// The environment of a command. Characters outside of `allowed` become `_`.
-    pub(crate) fn environment(&self, allowed: &str, exported: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    pub(crate) fn environment(
+        &self,
+        allowed: &str,
+        exported: &[(OsString, OsString)],
+    ) -> Vec<(OsString, OsString)> {
         let names = [
             ("HOME", "home"),
             ("LOGNAME", "user"),

@@ -119,7 +119,11 @@ impl Arguments {
             "chroot" => self.chroot = Some(PathBuf::from(value)),
             "directory" => self.directory = Some(PathBuf::from(value)),
             "size" => {
-                self.size = value.parse().ok().filter(|size| *size >= 0).ok_or_else(|| format!("bad size= value: {value}"))?;
+                self.size = value
+                    .parse()
+                    .ok()
+                    .filter(|size| *size >= 0)
+                    .ok_or_else(|| format!("bad size= value: {value}"))?;
             }
             _ => return Err(format!("unknown attribute name: {name}")),
         }
@@ -170,7 +174,10 @@ mod tests {
 
     #[test]
     fn attributes_come_before_argv() {
-        let parsed = Arguments::parse(&words("flags=DRhu user=vmail:mail size=100 eol=\\r\\n argv=/bin/x -f $sender a=b")).unwrap();
+        let parsed = Arguments::parse(&words(
+            "flags=DRhu user=vmail:mail size=100 eol=\\r\\n argv=/bin/x -f $sender a=b",
+        ))
+        .unwrap();
         assert!(parsed.flags.delivered_to && parsed.flags.return_path && !parsed.flags.quote);
         assert_eq!((parsed.user.as_str(), parsed.group.as_deref()), ("vmail", Some("mail")));
         assert_eq!(parsed.eol, b"\r\n");

@@ -36,7 +36,12 @@ impl Message<'_> {
         Ok(argv)
     }
 
-    fn expand(&self, template: &str, recipient: Option<&RecipientInfo>, personal: &mut bool) -> Result<String, Unknown> {
+    fn expand(
+        &self,
+        template: &str,
+        recipient: Option<&RecipientInfo>,
+        personal: &mut bool,
+    ) -> Result<String, Unknown> {
         let mut out = String::new();
         let mut rest = template;
         while let Some((plain, after)) = rest.split_once('$') {
@@ -72,7 +77,11 @@ impl Message<'_> {
             "client_protocol" => request.log_protocol_name.clone(),
             "envid" => request.envelope_id.clone(),
             "nexthop" => {
-                if self.arguments.flags.fold_domain { mail_address::fold(&request.nexthop) } else { request.nexthop.clone() }
+                if self.arguments.flags.fold_domain {
+                    mail_address::fold(&request.nexthop)
+                } else {
+                    request.nexthop.clone()
+                }
             }
             "queue_id" => request.queue_id.clone(),
             "sasl_method" => request.sasl_method.clone(),
@@ -89,7 +98,11 @@ impl Message<'_> {
         if self.request.sender.is_empty() {
             return self.arguments.null_sender.clone();
         }
-        if self.arguments.flags.quote { to_external(&self.request.sender) } else { self.request.sender.clone() }
+        if self.arguments.flags.quote {
+            to_external(&self.request.sender)
+        } else {
+            self.request.sender.clone()
+        }
     }
 
     /// Macros of a recipient.
@@ -148,7 +161,8 @@ mod tests {
             let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
             Arguments::parse(&words).unwrap()
         };
-        let recipient = |address: &str| RecipientInfo { recipient: address.into(), ..RecipientInfo::default() };
+        let recipient =
+            |address: &str| RecipientInfo { recipient: address.into(), ..RecipientInfo::default() };
         let request = DeliveryRequest {
             sender: "a b@s".into(),
             nexthop: "Hop".into(),
@@ -168,9 +182,18 @@ mod tests {
             message.argv()
         };
         for (text, expected) in [
-            ("user=u argv=c -f $sender -- ${recipient}", vec!["c", "-f", "a b@s", "--", "Joe+Ext@D.Example", "x y@e"]),
-            ("user=u flags=q argv=c $sender $recipient", vec!["c", "\"a b\"@s", "Joe+Ext@D.Example", "\"x y\"@e"]),
-            ("user=u flags=hu argv=c $nexthop $user,$extension,$domain", vec!["c", "hop", "joe,ext,d.example", "x y,,e"]),
+            (
+                "user=u argv=c -f $sender -- ${recipient}",
+                vec!["c", "-f", "a b@s", "--", "Joe+Ext@D.Example", "x y@e"],
+            ),
+            (
+                "user=u flags=q argv=c $sender $recipient",
+                vec!["c", "\"a b\"@s", "Joe+Ext@D.Example", "\"x y\"@e"],
+            ),
+            (
+                "user=u flags=hu argv=c $nexthop $user,$extension,$domain",
+                vec!["c", "hop", "joe,ext,d.example", "x y,,e"],
+            ),
             ("user=u flags=h argv=c $recipient", vec!["c", "Joe+Ext@d.example", "x y@e"]),
             ("user=u argv=c $$ $size", vec!["c", "$", "7"]),
         ] {

@@ -21,12 +21,8 @@ use os_sys::identity::{self, Identity, Root};
 use arguments::Arguments;
 use expand::Message;
 
-const SPEC: Spec = Spec {
-    name: "pipe",
-    privilege: Privilege::Keeps,
-    takes_arguments: true,
-    ..host_delivery::SPEC
-};
+const SPEC: Spec =
+    Spec { name: "pipe", privilege: Privilege::Keeps, takes_arguments: true, ..host_delivery::SPEC };
 
 /// Bytes of a command's output that the log shows after a success.
 const OUTPUT_SHOWN: usize = 100;
@@ -129,16 +125,18 @@ impl Pipe {
         }
         let recipient = job.recipients.first()?.recipient.clone();
         match job.delivered_to() {
-            Ok(seen) if seen.contains(&mail_address::fold(&recipient)) => Some(Outcome::Bounced(Detail::new(
-                Dsn::new(5, 4, 6),
-                format!("mail forwarding loop for {recipient}"),
-            ))),
+            Ok(seen) if seen.contains(&mail_address::fold(&recipient)) => Some(Outcome::Bounced(
+                Detail::new(Dsn::new(5, 4, 6), format!("mail forwarding loop for {recipient}")),
+            )),
             Ok(_) => None,
             Err(error) => {
                 if error.is_corrupt() {
                     job.mark_corrupt(&error.to_string());
                 }
-                Some(Outcome::Deferred(Detail::new(Dsn::new(4, 3, 0), format!("error reading message: {error}"))))
+                Some(Outcome::Deferred(Detail::new(
+                    Dsn::new(4, 3, 0),
+                    format!("error reading message: {error}"),
+                )))
             }
         }
     }
@@ -198,7 +196,11 @@ fn environment(export: &str) -> Vec<(OsString, OsString)> {
 }
 
 /// `user=`: never root, never the mail system's own identity. An ordinary user runs commands as itself.
-fn command_identity(arguments: &Arguments, config: &Config, root: Option<&Root>) -> Result<Option<Identity>, Error> {
+fn command_identity(
+    arguments: &Arguments,
+    config: &Config,
+    root: Option<&Root>,
+) -> Result<Option<Identity>, Error> {
     let name = &arguments.user;
     let user = identity::user_by_name(name)?;
     let user = user.ok_or_else(|| format!("unknown username: {name}"))?;

@@ -66,13 +66,18 @@ impl Virtual {
         let mailbox = match self.mailbox(&key) {
             Ok(mailbox) => mailbox,
             Err(NoMailbox::Unknown) => {
-                return bounced(Dsn::new(5, 1, 1), format!("unknown user: \"{}\"", mail_address::to_external(&key)));
+                return bounced(
+                    Dsn::new(5, 1, 1),
+                    format!("unknown user: \"{}\"", mail_address::to_external(&key)),
+                );
             }
             Err(NoMailbox::Table(error)) => {
                 os_log::warning!("{}: {error}", job.request.queue_id);
                 return deferred(Dsn::new(4, 3, 5), "mail system configuration error");
             }
-            Err(NoMailbox::Misconfigured) => return deferred(Dsn::new(4, 3, 5), "mail system configuration error"),
+            Err(NoMailbox::Misconfigured) => {
+                return deferred(Dsn::new(4, 3, 5), "mail system configuration error");
+            }
         };
         let kind = if mailbox.maildir { "maildir" } else { "mailbox" };
         if job.is_probe() {
@@ -85,7 +90,10 @@ impl Virtual {
         let written = match (&self.root, identity) {
             (Some(root), Some(identity)) => {
                 root.acting_as(&identity, || self.write(job, recipient, &mailbox)).unwrap_or_else(|error| {
-                    Err(Detail::new(Dsn::new(4, 3, 0), format!("cannot change identity: {}", os_sys::error_text(&error))))
+                    Err(Detail::new(
+                        Dsn::new(4, 3, 0),
+                        format!("cannot change identity: {}", os_sys::error_text(&error)),
+                    ))
                 })
             }
             (Some(_), None) | (None, _) => self.write(job, recipient, &mailbox),
@@ -140,7 +148,8 @@ impl Virtual {
             os_log::warning!("recipient {key}: path '{path}' is not allowed");
             return Err(NoMailbox::Misconfigured);
         }
-        let uid = self.number(&self.settings.uids, key, "virtual_uid_maps", "uid", self.settings.minimum_uid)?;
+        let uid =
+            self.number(&self.settings.uids, key, "virtual_uid_maps", "uid", self.settings.minimum_uid)?;
         let gid = self.number(&self.settings.gids, key, "virtual_gid_maps", "gid", 1)?;
         Ok(Mailbox { maildir: path.ends_with('/'), path: PathBuf::from(path), uid, gid })
     }

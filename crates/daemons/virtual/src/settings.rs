@@ -37,7 +37,10 @@ impl Settings {
         let limit = config.long(param::VIRTUAL_MAILBOX_LIMIT)?;
         let message_limit = config.long(param::MESSAGE_SIZE_LIMIT)?;
         if limit > 0 && (message_limit == 0 || limit < message_limit) {
-            return Err("main.cf configuration error: virtual_mailbox_limit is smaller than message_size_limit".into());
+            return Err(
+                "main.cf configuration error: virtual_mailbox_limit is smaller than message_size_limit"
+                    .into(),
+            );
         }
         if limit > 0 {
             os_sys::process::limit_file_size(limit.unsigned_abs())?;

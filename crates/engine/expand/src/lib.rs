@@ -26,7 +26,11 @@ const TARGET_LIMIT: usize = 100_000;
 /// The destinations of a right-hand side: a comma separated list, where quotes keep blanks and commas together.
 #[must_use]
 pub fn targets(text: &str) -> Vec<Target> {
-    elements(text).into_iter().flat_map(|element| element_targets(element.trim())).take(TARGET_LIMIT).collect()
+    elements(text)
+        .into_iter()
+        .flat_map(|element| element_targets(element.trim()))
+        .take(TARGET_LIMIT)
+        .collect()
 }
 
 fn element_targets(element: &str) -> Vec<Target> {

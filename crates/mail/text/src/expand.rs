@@ -55,7 +55,11 @@ pub fn expand(text: &str, options: Options<'_>, scope: &dyn Scope) -> Result<Str
 ///
 /// # Errors
 /// As [`expand`].
-pub fn expand_defined(text: &str, options: Options<'_>, scope: &dyn Scope) -> Result<Option<String>, ExpandError> {
+pub fn expand_defined(
+    text: &str,
+    options: Options<'_>,
+    scope: &dyn Scope,
+) -> Result<Option<String>, ExpandError> {
     let mut out = String::with_capacity(text.len());
     let expansion = Expansion { options, scope, undefined: Cell::new(false) };
     expansion.append(&mut out, text, 0)?;
