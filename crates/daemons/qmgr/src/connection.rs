@@ -8,6 +8,7 @@ use engine_scheduler::{Delivery, EntryId, MessageId, RecipientIndex, Report, Tra
 use host_daemon::{Cx, TimerId, Token};
 use host_delivery::DeliveryRequest;
 use mail_status::Dsn;
+use os_sys::error_text;
 use proto_ipc::delivery::{self, DeliveryReply, flags};
 use proto_ipc::{Error, StatusReply, bounce, encode_into};
 use serde::Serialize;
@@ -56,7 +57,7 @@ impl Manager {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.retries.insert(cx.after(FULL_RETRY), transport);
             }
-            Err(error) => self.unavailable(transport, &error),
+            Err(error) => self.unavailable(transport, &error_text(&error)),
         }
     }
 
@@ -257,7 +258,7 @@ impl Manager {
                 self.keep(Connection { link, purpose, timeout: Some(timer) });
             }
             Err(error) => {
-                os_log::warning!("connect to service private/{service}: {error}");
+                os_log::warning!("connect to service private/{service}: {error}", error = error_text(&error));
                 self.noticed(cx, message, notice, false);
             }
         }

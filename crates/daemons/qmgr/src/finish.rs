@@ -10,6 +10,7 @@ use host_spool::{DeliveryLog, Queue};
 use mail_address::to_external;
 use mail_record::{Kind, QueueId};
 use mail_status::{Action, Detail, Dsn};
+use os_sys::error_text;
 use proto_ipc::bounce::{self, Append, MessageInfo, Status, VerpNotice, command};
 use proto_ipc::delivery::flags;
 
@@ -51,13 +52,13 @@ impl Manager {
             }
             Ok(Some(0)) => {
                 if let Err(error) = self.shared.spool.remove_log(DeliveryLog::Bounce, &queue_id) {
-                    os_log::warning!("{queue_id}: remove bounce log: {error}");
+                    os_log::warning!("{queue_id}: remove bounce log: {error}", error = error_text(&error));
                 }
                 self.bounced(cx, id);
             }
             Ok(None) => self.bounced(cx, id),
             Err(error) => {
-                os_log::warning!("{queue_id}: bounce log: {error}");
+                os_log::warning!("{queue_id}: bounce log: {error}", error = error_text(&error));
                 self.bounced(cx, id);
             }
         }
@@ -117,7 +118,11 @@ impl Manager {
                 .open_file(Queue::Active, &message.id)
                 .and_then(|mut file| file.rewrite_kind(offset, &[Kind::Attribute], Kind::Killed));
             if let Err(error) = struck {
-                os_log::warning!("{}: update of trace flags: {error}", message.id);
+                os_log::warning!(
+                    "{}: update of trace flags: {error}",
+                    message.id,
+                    error = error_text(&error)
+                );
             }
         }
         self.conclude(cx, id);
@@ -170,7 +175,11 @@ impl Manager {
                 file.rewrite_record(offset, Kind::WarnTime, format!("{:15}", -1).as_bytes())
             });
             if let Err(error) = marked {
-                os_log::warning!("{}: update of warning time: {error}", message.id);
+                os_log::warning!(
+                    "{}: update of warning time: {error}",
+                    message.id,
+                    error = error_text(&error)
+                );
             }
         }
         self.defer(id);
@@ -193,11 +202,11 @@ impl Manager {
                     .set_times(Queue::Active, &queue_id, due)
                     .and_then(|()| spool.rename(&queue_id, Queue::Active, Queue::Deferred));
                 if let Err(error) = moved {
-                    os_log::warning!("{queue_id}: move to deferred: {error}");
+                    os_log::warning!("{queue_id}: move to deferred: {error}", error = error_text(&error));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => os_log::warning!("{queue_id}: {error}"),
+            Err(error) => os_log::warning!("{queue_id}: {error}", error = error_text(&error)),
         }
         self.forget(id);
     }
@@ -207,7 +216,9 @@ impl Manager {
         if let Some(message) = self.messages.get(&id) {
             match self.shared.spool.remove(Queue::Active, &message.id) {
                 Ok(()) => os_log::info!("{}: removed", message.id),
-                Err(error) => os_log::warning!("remove {} from active: {error}", message.id),
+                Err(error) => {
+                    os_log::warning!("remove {} from active: {error}", message.id, error = error_text(&error))
+                }
             }
         }
         self.forget(id);

@@ -18,6 +18,7 @@ use crate::envelope::Recipient;
 use crate::pool::{Admit, Done, NextBatch, Opened, Pool, RouteFlags, RoutedBatch, Shared, Task};
 use crate::scans::{QueueScan, Requests, ScanFlags, Step};
 use crate::settings::{Settings, transport_limits};
+use os_sys::error_text;
 
 /// Files that are looked at in one turn of the event loop.
 const LOOKS_PER_TURN: usize = 200;
@@ -107,7 +108,7 @@ impl Manager {
                 .set_times(Queue::Active, &found.id, SystemTime::now())
                 .and_then(|()| spool.rename(&found.id, Queue::Active, Queue::Incoming));
             if let Err(error) = moved {
-                os_log::warning!("{}: move to incoming: {error}", found.id);
+                os_log::warning!("{}: move to incoming: {error}", found.id, error = error_text(&error));
             }
         }
     }

@@ -17,6 +17,7 @@ use mail_status::Dsn;
 
 use crate::envelope::{BadFile, Batch, Envelope, Reader, Recipient};
 use crate::settings::Settings;
+use os_sys::error_text;
 
 /// Threads.
 const THREADS: usize = 4;
@@ -183,7 +184,12 @@ impl Shared {
         let active = self.spool.path(Queue::Active, id);
         if let Err(error) = self.spool.move_path(&admit.found.path, &active) {
             if error.kind() != io::ErrorKind::NotFound {
-                os_log::warning!("rename {} to {}: {error}", admit.found.path.display(), active.display());
+                os_log::warning!(
+                    "rename {} to {}: {error}",
+                    admit.found.path.display(),
+                    active.display(),
+                    error = error_text(&error)
+                );
             }
             return Done::Dropped(admit.message);
         }
@@ -191,7 +197,7 @@ impl Shared {
             Ok(file) => self.read_first(admit, file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                os_log::warning!("open {}: {error}", active.display());
+                os_log::warning!("open {}: {error}", active.display(), error = error_text(&error));
                 None
             }
         };
@@ -209,11 +215,11 @@ impl Shared {
         let mode = file.mode().unwrap_or(0o700);
         let (unthrottle, expire) = (mode & UNTHROTTLE != 0, mode & EXPIRE != 0);
         if unthrottle && let Err(error) = file.set_mode(mode & !UNTHROTTLE) {
-            os_log::warning!("{id}: change mode of queue file: {error}");
+            os_log::warning!("{id}: change mode of queue file: {error}", error = error_text(&error));
         }
         let expired_log = expire && matches!(self.spool.log_length(DeliveryLog::Defer, id), Ok(Some(1..)));
         if !expired_log && let Err(error) = self.spool.remove_log(DeliveryLog::Defer, id) {
-            os_log::warning!("{id}: remove defer log: {error}");
+            os_log::warning!("{id}: remove defer log: {error}", error = error_text(&error));
         }
         let (mut envelope, batch) = match Reader::new(&mut file, admit.limit).first() {
             Ok(read) => read,
@@ -253,12 +259,12 @@ impl Shared {
                     .set_times(Queue::Active, id, due)
                     .and_then(|()| self.spool.rename(id, Queue::Active, Queue::Incoming));
                 if let Err(error) = back {
-                    os_log::warning!("{id}: move back to incoming: {error}");
+                    os_log::warning!("{id}: move back to incoming: {error}", error = error_text(&error));
                 }
                 false
             }
             Err(error) => {
-                os_log::warning!("{id}: lock queue file: {error}");
+                os_log::warning!("{id}: lock queue file: {error}", error = error_text(&error));
                 false
             }
         }
@@ -274,7 +280,7 @@ impl Shared {
         let mut file = match self.spool.open_file(Queue::Active, &next.id) {
             Ok(file) => file,
             Err(error) => {
-                os_log::warning!("open active {}: {error}", next.id);
+                os_log::warning!("open active {}: {error}", next.id, error = error_text(&error));
                 return Done::Batch(next.message, RoutedBatch::default());
             }
         };
@@ -373,7 +379,7 @@ impl Shared {
         }
         .emit();
         if let Err(error) = file.mark_done(recipient.offset) {
-            os_log::warning!("{id}: mark recipient done: {error}");
+            os_log::warning!("{id}: mark recipient done: {error}", error = error_text(&error));
         }
     }
 }
@@ -382,7 +388,7 @@ impl Shared {
 pub fn set_aside(spool: &Spool, id: &QueueId) {
     os_log::warning!("saving corrupt file \"{id}\" from queue \"active\" to queue \"corrupt\"");
     if let Err(error) = spool.rename(id, Queue::Active, Queue::Corrupt) {
-        os_log::warning!("{id}: move to corrupt: {error}");
+        os_log::warning!("{id}: move to corrupt: {error}", error = error_text(&error));
     }
 }
 

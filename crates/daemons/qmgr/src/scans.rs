@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use host_spool::{Found, Queue, Scan, Spool, is_ready};
+use os_sys::error_text;
 
 /// How a scan treats what it finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl QueueScan {
                 }
             }
             Some(Err(error)) => {
-                os_log::warning!("scan {}: {error}", self.queue);
+                os_log::warning!("scan {}: {error}", self.queue, error = error_text(&error));
                 Step::Skipped
             }
             None => {
@@ -121,7 +122,7 @@ impl QueueScan {
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    os_log::warning!("{}: {error}", found.path.display());
+                    os_log::warning!("{}: {error}", found.path.display(), error = error_text(&error));
                 }
                 false
             }
