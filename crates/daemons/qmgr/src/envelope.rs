@@ -1,6 +1,7 @@
 //! The envelope of a queue file, and the reader that takes it and batches of recipients from the file.
 
-use mail_record::{Kind, MessageSize, split_attribute};
+use mail_address::to_external;
+use mail_record::{Kind, MessageSize, QueueId, split_attribute};
 use mail_status::Notify;
 use proto_ipc::delivery::Stamp;
 
@@ -114,8 +115,15 @@ pub enum BadFile {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A record that must not be here.
-    #[error("Unexpected record type '{0}' at offset {1}")]
-    Unexpected(char, u64),
+    #[error("Unexpected record type '{}' at offset {offset}", char::from(*byte))]
+    Unexpected {
+        /// Its type.
+        byte: u8,
+        /// Where.
+        offset: u64,
+        /// Recipients that were announced and did not come.
+        missing: i64,
+    },
     /// A record that cannot be understood; the text.
     #[error("{0}")]
     Malformed(&'static str),
@@ -128,10 +136,14 @@ pub struct Reader<'f> {
     data_size: u64,
     limit: usize,
     batch: Batch,
+    /// Recipients that the C record announces and that have not come yet.
+    expected: i64,
     group_start: Option<u64>,
     pending: Recipient,
 }
 
+/// Text for a file that ends too early.
+pub const NO_END: &str = "message rejected: missing end record";
 const TOO_MANY_FLAGS: i64 = !0x1f;
 
 impl<'f> Reader<'f> {
@@ -144,25 +156,23 @@ impl<'f> Reader<'f> {
             data_size: 0,
             limit,
             batch: Batch::default(),
+            expected: 0,
             group_start: None,
             pending: Recipient::default(),
         }
     }
 
-    /// Reads the whole envelope and the first batch.
+    /// Reads the whole envelope and the first batch; logs the admission as soon as the sender is known, as the
+    /// reference does.
     ///
     /// # Errors
     /// [`BadFile`].
-    pub fn first(mut self) -> Result<(Envelope, Batch), BadFile> {
+    pub fn first(mut self, id: &QueueId) -> Result<(Envelope, Batch), BadFile> {
         let mut envelope = Envelope::default();
         let mut has_sender = false;
         let mut old_client = ClientInfo::default();
         loop {
-            self.skip_content();
-            let Some(record) = self.file.next_ref()? else {
-                return Err(BadFile::Malformed("missing end record"));
-            };
-            let (offset, kind, data) = (record.offset, record.kind, record.data.to_vec());
+            let (offset, kind, data) = self.next_record()?;
             match kind {
                 Kind::End => break,
                 Kind::Size => {
@@ -172,8 +182,11 @@ impl<'f> Reader<'f> {
                 }
                 Kind::Time => envelope.time(&data),
                 Kind::Sender => {
-                    has_sender = true;
                     envelope.sender = text(&data);
+                    if !has_sender {
+                        has_sender = true;
+                        self.log_admission(id, &envelope);
+                    }
                 }
                 Kind::FilterOrText => envelope.filter = Some(text(&data)),
                 Kind::Redirect => envelope.redirect = Some(text(&data)),
@@ -194,6 +207,9 @@ impl<'f> Reader<'f> {
             }
         }
         envelope.check(has_sender, old_client)?;
+        if self.expected != 0 {
+            os_log::warning!("{id}: rcpt count mismatch ({})", self.expected);
+        }
         self.finish(envelope.redirect.as_deref()).map(|batch| (envelope, batch))
     }
 
@@ -206,11 +222,7 @@ impl<'f> Reader<'f> {
         self.data_size = size.data_size.unsigned_abs();
         self.file.seek(resume);
         loop {
-            self.skip_content();
-            let Some(record) = self.file.next_ref()? else {
-                return Err(BadFile::Malformed("missing end record"));
-            };
-            let (offset, kind, data) = (record.offset, record.kind, record.data.to_vec());
+            let (offset, kind, data) = self.next_record()?;
             match kind {
                 Kind::End => break,
                 Kind::Attribute => {
@@ -222,6 +234,27 @@ impl<'f> Reader<'f> {
             }
         }
         self.finish(None)
+    }
+
+    fn log_admission(&self, id: &QueueId, envelope: &Envelope) {
+        os_log::info!(
+            "{id}: from=<{}>, size={}, nrcpt={} (queue active)",
+            to_external(&envelope.sender),
+            envelope.content_length(),
+            self.expected
+        );
+    }
+
+    fn next_record(&mut self) -> Result<(u64, Kind, Vec<u8>), BadFile> {
+        self.skip_content();
+        match self.file.next_ref() {
+            Ok(Some(record)) => Ok((record.offset, record.kind, record.data.to_vec())),
+            Ok(None) => Err(BadFile::Malformed(NO_END)),
+            Err(ReadError::Type { byte, offset }) => {
+                Err(BadFile::Unexpected { byte, offset, missing: self.expected })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn skip_content(&mut self) {
@@ -240,6 +273,7 @@ impl<'f> Reader<'f> {
         }
         self.data_offset = size.data_offset.unsigned_abs();
         self.data_size = size.data_size.unsigned_abs();
+        self.expected = size.recipients;
         Ok(size)
     }
 
@@ -262,6 +296,7 @@ impl<'f> Reader<'f> {
             Kind::Recipient => {
                 let group = self.group_start.take().unwrap_or(offset);
                 let recipient = std::mem::take(&mut self.pending);
+                self.expected -= 1;
                 if self.batch.recipients.len() < self.limit {
                     self.batch.recipients.push(Recipient { address: text(data), offset, ..recipient });
                 } else {
@@ -275,6 +310,7 @@ impl<'f> Reader<'f> {
             Kind::Done | Kind::Canceled => {
                 self.pending = Recipient::default();
                 self.group_start = None;
+                self.expected -= 1;
                 return Ok(());
             }
             Kind::FullName
@@ -299,7 +335,7 @@ impl<'f> Reader<'f> {
             | Kind::Attribute
             | Kind::End => return Ok(()),
             Kind::Flags | Kind::Delay | Kind::MilterCount | Kind::Line => {
-                return Err(BadFile::Unexpected(char::from(kind.byte()), offset));
+                return Err(BadFile::Unexpected { byte: kind.byte(), offset, missing: self.expected });
             }
         }
         self.group_start.get_or_insert(offset);

@@ -11,11 +11,11 @@ use host_daemon::Waker;
 use host_delivery::{LogLine, MessageStats, RecipientInfo, Stamp, Via};
 use host_resolve::{AddressClass, AddressService, ResolveError};
 use host_spool::{DeliveryLog, Found, Queue, QueueFile, Spool};
-use mail_address::{split, to_external};
+use mail_address::split;
 use mail_record::QueueId;
 use mail_status::Dsn;
 
-use crate::envelope::{BadFile, Batch, Envelope, Reader, Recipient};
+use crate::envelope::{BadFile, Batch, Envelope, NO_END, Reader, Recipient};
 use crate::settings::Settings;
 use os_sys::error_text;
 
@@ -221,7 +221,7 @@ impl Shared {
         if !expired_log && let Err(error) = self.spool.remove_log(DeliveryLog::Defer, id) {
             os_log::warning!("{id}: remove defer log: {error}", error = error_text(&error));
         }
-        let (mut envelope, batch) = match Reader::new(&mut file, admit.limit).first() {
+        let (mut envelope, batch) = match Reader::new(&mut file, admit.limit).first(id) {
             Ok(read) => read,
             Err(error) => {
                 self.save_corrupt(id, &error);
@@ -231,12 +231,6 @@ impl Shared {
         if envelope.sender.is_empty() && envelope.verp.take().is_some() {
             os_log::warning!("{id}: ignoring VERP request for null sender");
         }
-        os_log::info!(
-            "{id}: from=<{}>, size={}, nrcpt={} (queue active)",
-            to_external(&envelope.sender),
-            envelope.content_length(),
-            batch.recipients.len() + batch.unread as usize
-        );
         let opened = Opened { envelope, active: os_sys::time::now(), unthrottle, expire, expired_log };
         if expired_log {
             return Some((opened, RoutedBatch::default()));
@@ -271,8 +265,20 @@ impl Shared {
     }
 
     /// Moves a file that cannot be understood out of the way.
-    pub fn save_corrupt(&self, id: &QueueId, error: &BadFile) {
-        os_log::warning!("{id}: {error}");
+    fn save_corrupt(&self, id: &QueueId, error: &BadFile) {
+        match error {
+            BadFile::Read(error) => {
+                os_log::warning!("active/{id}: {error}");
+                os_log::warning!("{id}: {NO_END}");
+            }
+            BadFile::Unexpected { missing, .. } => {
+                os_log::warning!("{error}");
+                if *missing != 0 {
+                    os_log::warning!("{id}: rcpt count mismatch ({missing})");
+                }
+            }
+            BadFile::Malformed(text) => os_log::warning!("{id}: {text}"),
+        }
         set_aside(&self.spool, id);
     }
 
