@@ -1,15 +1,18 @@
 //! Work on messages, by ID or all of them.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use host_spool::{DeliveryLog, Queue, Spool, is_ready};
+use host_spool::{DeliveryLog, Disk, Queue, Spool, WalkEntry, is_ready};
 use mail_record::QueueId;
 
 use crate::options::{Action, Operation, Target};
 use crate::plural;
+use crate::structure::{file_id, regular_file};
 
 /// Mode bit of a message that expires at its next delivery attempt.
 const EXPIRE_BIT: u32 = 0o010;
@@ -120,7 +123,7 @@ impl<'a> Messages<'a> {
         };
         let queues: Vec<Queue> = self.queues().collect();
         for queue in std::iter::repeat_n(queues, ATTEMPTS).flatten() {
-            if self.change(step, queue, &id, true)? {
+            if self.change(step, queue, &id)? {
                 os_log::info!("{id}: {}", step.done());
                 self.count(step, 1);
                 return Ok(());
@@ -130,15 +133,20 @@ impl<'a> Messages<'a> {
     }
 
     fn all(&mut self, step: Step) -> Result<(), String> {
-        if step == Step::Delete {
-            return self.delete_all();
-        }
-        let queues: Vec<Queue> = self.queues().collect();
-        for queue in queues.into_iter().filter(|&queue| applies(step, queue)) {
-            // Listed first, because some steps move files into a queue that is still to be visited.
-            let ids: Vec<_> = self.spool.scan(queue).filter_map(Result::ok).map(|found| found.id).collect();
-            for id in ids {
-                if self.change(step, queue, &id, false)? {
+        for name in self.directories {
+            let queue = Queue::from_str(name).ok();
+            // Listed first, because some steps move files into a directory that is still to be visited.
+            let entries: Vec<_> = self.spool.walk(name).filter_map(Result::ok).collect();
+            for entry in entries {
+                let Some(metadata) = regular_file(self.spool, name, &entry)? else { continue };
+                // As in the reference, unfinished files too, whatever their name when they are to be removed.
+                if step == Step::Delete {
+                    self.delete_any(&entry, queue)?;
+                    continue;
+                }
+                let Some(id) = file_id(&entry) else { continue };
+                let here = queue.is_some_and(|queue| applies(step, queue));
+                if here && self.apply(step, &entry.path, &id, &metadata)? {
                     self.count(step, 1);
                 }
             }
@@ -146,24 +154,15 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
-    /// Every file of the listed directories, complete messages or not; only the former are counted.
-    fn delete_all(&mut self) -> Result<(), String> {
-        for name in self.directories {
-            let queue = Queue::from_str(name).ok();
-            let walk = self.spool.walk(name);
-            for entry in walk.filter_map(Result::ok).filter(|entry| !entry.hash_directory) {
-                let Ok(metadata) = std::fs::symlink_metadata(&entry.path) else { continue };
-                let id = entry.name.to_str().and_then(|name| QueueId::parse(name).ok());
-                if let (Some(_), Some(id)) = (queue, &id) {
-                    self.remove_logs(id)?;
-                }
-                match host_spool::Disk::unlink(self.spool.disk(), &entry.path) {
-                    Ok(()) if queue.is_some() && is_ready(&metadata) => self.count(Step::Delete, 1),
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound || metadata.is_dir() => {}
-                    Err(error) => return Err(failed("remove file", &entry.path.to_string_lossy(), &error)),
-                }
+    fn delete_any(&mut self, entry: &WalkEntry, queue: Option<Queue>) -> Result<(), String> {
+        match self.spool.disk().unlink(&entry.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove file", &entry.path.to_string_lossy(), &error));
             }
+            Ok(()) if queue.is_some() && entry.name.to_str().is_some_and(|name| QueueId::parse(name).is_ok()) => {
+                self.count(Step::Delete, 1);
+            }
+            Ok(()) | Err(_) => {}
         }
         Ok(())
     }
@@ -176,41 +175,44 @@ impl<'a> Messages<'a> {
     }
 
     /// Changes the message if it is in this queue, complete, and the step applies there.
-    fn change(&self, step: Step, queue: Queue, id: &QueueId, by_id: bool) -> Result<bool, String> {
+    fn change(&self, step: Step, queue: Queue, id: &QueueId) -> Result<bool, String> {
         if !applies(step, queue) {
             return Ok(false);
         }
-        let result = self.spool.metadata(queue, id).and_then(|metadata| {
-            if !is_ready(&metadata) {
-                return Ok(false);
+        let path = self.spool.path(queue, id);
+        let Some(metadata) = std::fs::symlink_metadata(&path).ok().filter(is_ready) else { return Ok(false) };
+        match step {
+            Step::Delete => self.remove_logs(id)?,
+            // Pickup shows this time as the date of the message.
+            Step::Requeue => {
+                let _ = self.spool.disk().set_times(&path, SystemTime::now());
             }
-            match step {
-                Step::Requeue => {
-                    if by_id {
-                        self.spool.set_times(queue, id, SystemTime::now())?;
-                    }
-                    self.spool.rename(id, queue, Queue::Maildrop)?;
+            Step::Expire | Step::Hold | Step::Release => {}
+        }
+        self.apply(step, &path, id, &metadata)
+    }
+
+    /// Changes one file; `false`: there was nothing to change.
+    fn apply(&self, step: Step, path: &Path, id: &QueueId, metadata: &Metadata) -> Result<bool, String> {
+        let spool = self.spool;
+        let move_to = |queue: Queue| spool.move_path(path, &spool.path(queue, id));
+        let result = match step {
+            Step::Requeue => move_to(Queue::Maildrop),
+            Step::Hold => move_to(Queue::Hold),
+            Step::Release => move_to(Queue::Deferred),
+            Step::Delete => spool.disk().unlink(path),
+            Step::Expire => {
+                let mode = metadata.permissions().mode() & 0o777;
+                if mode & EXPIRE_BIT != 0 {
+                    return Ok(false);
                 }
-                Step::Delete => {
-                    self.remove_logs(id).map_err(io::Error::other)?;
-                    self.spool.remove(queue, id)?;
-                }
-                Step::Expire => {
-                    let mode = metadata.permissions().mode() & 0o777;
-                    if mode & EXPIRE_BIT != 0 {
-                        return Ok(false);
-                    }
-                    self.spool.chmod(queue, id, mode | EXPIRE_BIT)?;
-                }
-                Step::Hold => self.spool.rename(id, queue, Queue::Hold)?,
-                Step::Release => self.spool.rename(id, queue, Queue::Deferred)?,
+                spool.disk().set_mode_of(path, mode | EXPIRE_BIT)
             }
-            Ok(true)
-        });
+        };
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(failed("change file", &format!("{queue}/{id}"), &error)),
-            Ok(changed) => Ok(changed),
+            Err(error) => Err(failed("change file", &path.to_string_lossy(), &error)),
+            Ok(()) => Ok(true),
         }
     }
 }

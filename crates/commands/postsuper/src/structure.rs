@@ -4,6 +4,7 @@
 //! break that; such files are renamed, with their logs, in two passes (`NEW#FIX`, then `NEW`), because a new name may still
 //! be in use by a file that is yet to be renamed.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -61,39 +62,21 @@ struct Directory<'a> {
 impl Directory<'_> {
     /// Puts one entry right; `true`: the second pass has to finish it.
     fn visit(&self, entry: &WalkEntry) -> Result<bool, String> {
-        let disk = self.spool.disk();
-        if entry.hash_directory {
-            if self.options.fix && entry.depth >= self.spool.layout().depth(self.name) {
-                // Surplus; not empty when something foreign is in it.
-                let _ = disk.remove_directory(&entry.path);
-            }
-            return Ok(false);
-        }
-        let Ok(metadata) = std::fs::symlink_metadata(&entry.path) else { return Ok(false) };
-        if metadata.is_dir() {
-            let _ = disk.remove_directory(&entry.path);
-            return Ok(false);
-        }
-        if !metadata.is_file() {
-            return self.remove(&entry.path).map(|()| false);
-        }
+        let Some(metadata) = regular_file(self.spool, self.name, entry)? else { return Ok(false) };
         if self.options.purge && self.queue.is_some() && !is_ready(&metadata) && is_stale(&metadata) {
-            return self.remove(&entry.path).map(|()| false);
-        }
-        if !self.options.fix {
-            return Ok(false);
+            return remove(self.spool, &entry.path).map(|()| false);
         }
         let name = entry.name.to_string_lossy();
-        if let Some(id) = name.strip_suffix(SUFFIX) {
+        if self.options.fix
+            && let Some(id) = name.strip_suffix(SUFFIX)
+        {
             return self.finish(&entry.path, id).map(|()| false);
         }
-        match (QueueId::parse(&name), self.queue) {
-            (Err(_), _) => {
-                os_log::warning!("bogus file name: {}", entry.path.display());
-                Ok(false)
-            }
-            (Ok(id), Some(_)) => self.message(&entry.path, &id, metadata.ino()),
-            (Ok(id), None) => self.put_in_place(&entry.path, &id).map(|()| false),
+        let Some(id) = file_id(entry) else { return Ok(false) };
+        match self.queue {
+            _ if !self.options.fix => Ok(false),
+            Some(_) => self.message(&entry.path, &id, metadata.ino()),
+            None => self.put_in_place(&entry.path, &id).map(|()| false),
         }
     }
 
@@ -152,18 +135,47 @@ impl Directory<'_> {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
 
-    fn remove(&self, path: &Path) -> Result<(), String> {
-        match self.spool.disk().unlink(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(format!("remove file {}: {}", path.display(), os_sys::error_text(&error)))
-            }
-            Ok(()) | Err(_) => Ok(()),
+/// The status of a regular file. Other things do not belong into the queue: they are removed, and so are hash directories
+/// that are too deep; what is not empty stays.
+pub fn regular_file(spool: &Spool, directory: &str, entry: &WalkEntry) -> Result<Option<Metadata>, String> {
+    if entry.hash_directory {
+        if entry.depth >= spool.layout().depth(directory) {
+            let _ = spool.disk().remove_directory(&entry.path);
         }
+        return Ok(None);
+    }
+    let Ok(metadata) = std::fs::symlink_metadata(&entry.path) else { return Ok(None) };
+    if metadata.is_dir() {
+        let _ = spool.disk().remove_directory(&entry.path);
+        return Ok(None);
+    }
+    if !metadata.is_file() {
+        return remove(spool, &entry.path).map(|()| None);
+    }
+    Ok(Some(metadata))
+}
+
+/// The ID that a file's name is; what is none is complained about.
+pub fn file_id(entry: &WalkEntry) -> Option<QueueId> {
+    let id = entry.name.to_str().and_then(|name| QueueId::parse(name).ok());
+    if id.is_none() {
+        os_log::warning!("bogus file name: {}", entry.path.display());
+    }
+    id
+}
+
+fn remove(spool: &Spool, path: &Path) -> Result<(), String> {
+    match spool.disk().unlink(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("remove file {}: {}", path.display(), os_sys::error_text(&error)))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
-fn is_stale(metadata: &std::fs::Metadata) -> bool {
+fn is_stale(metadata: &Metadata) -> bool {
     let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
     age.is_some_and(|age| age > STALE)
 }
