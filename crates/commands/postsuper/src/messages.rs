@@ -203,7 +203,7 @@ impl<'a> Messages<'a> {
             Step::Delete => spool.disk().unlink(path),
             Step::Expire => {
                 let mode = metadata.permissions().mode() & 0o777;
-                if mode & EXPIRE_BIT != 0 {
+                if mode & EXPIRE_BIT != 0 || !is_ready(metadata) {
                     return Ok(false);
                 }
                 spool.disk().set_mode_of(path, mode | EXPIRE_BIT)
