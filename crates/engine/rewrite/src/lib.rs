@@ -1,5 +1,11 @@
 //! Address rewriting and resolving: pure; tables and settings are passed in.
 
+mod resolve;
+mod rewrite;
+
+pub use resolve::{Classes, DomainList, ResolveSettings, Resolver, Routing};
+pub use rewrite::{RewriteSettings, rewrite, split_external};
+
 /// Which rewriting an address gets (`rewrite` service, attribute `rule`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {

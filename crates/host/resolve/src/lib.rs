@@ -1,51 +1,104 @@
 //! Address rewriting and resolving from the configuration: in this process, or over the rewrite socket.
 
-use engine_rewrite::{Resolved, Rule};
+mod build;
+mod socket;
+
+use engine_rewrite::{Resolver, RewriteSettings, rewrite};
+use host_config::{Config, ConfigError, param};
+use host_tables::{Maps, TableContext};
 use mail_lookup::LookupError;
 
-pub use engine_rewrite::{AddressClass, Resolved as Resolution, ResolveError, Rule as RewriteRule};
+pub use engine_rewrite::{
+    AddressClass, ResolveError, Resolved as Resolution, Resolved, Rule as RewriteRule, Rule,
+};
 
 /// Rewrites and resolves addresses. Cheap to share between threads.
-pub struct AddressService {}
+pub struct AddressService {
+    local_rules: RewriteSettings,
+    /// `None`: addresses of remote clients are left alone.
+    remote_rules: Option<RewriteSettings>,
+    resolver: Resolver,
+    tables: build::Tables,
+    /// `postino_rewrite_service = socket`
+    socket: Option<socket::RewriteClient>,
+}
 
 impl AddressService {
     /// Opens the tables of the configuration; with `postino_rewrite_service = socket` asks the rewrite service instead.
     ///
     /// # Errors
     /// A malformed parameter.
-    pub fn from_config(
-        _config: &host_config::Config,
-        _tables: &host_tables::TableContext,
-    ) -> Result<Self, host_config::ConfigError> {
-        todo!("tables")
+    pub fn from_config(config: &Config, tables: &TableContext) -> Result<Self, ConfigError> {
+        let mut service = Self::in_process(config, tables)?;
+        if config.str(param::POSTINO_REWRITE_SERVICE)? == "socket" {
+            service.socket = Some(socket::RewriteClient::new(config)?);
+        }
+        Ok(service)
+    }
+
+    /// Always in this process: what the rewrite service itself is made of.
+    ///
+    /// # Errors
+    /// A malformed parameter.
+    pub fn in_process(config: &Config, tables: &TableContext) -> Result<Self, ConfigError> {
+        let (resolver, opened) = build::resolver(config, tables)?;
+        Ok(Self {
+            local_rules: build::local_rules(config)?,
+            remote_rules: build::remote_rules(config)?,
+            resolver,
+            tables: opened,
+            socket: None,
+        })
     }
 
     /// Rewrites an address in external form.
     ///
     /// # Errors
-    /// A table could not tell.
-    pub fn rewrite(&self, _rule: Rule, _external: &str) -> Result<String, LookupError> {
-        todo!("tables")
+    /// The rewrite service does not answer.
+    pub fn rewrite(&self, rule: Rule, external: &str) -> Result<String, LookupError> {
+        if let Some(socket) = &self.socket {
+            return socket.rewrite(rule, external);
+        }
+        Ok(match (rule, &self.remote_rules) {
+            (Rule::Local, _) => rewrite(&self.local_rules, external),
+            (Rule::Remote, Some(rules)) => rewrite(rules, external),
+            (Rule::Remote, None) => external.to_owned(),
+        })
     }
 
     /// Resolves a recipient in internal form. `sender` (internal form) selects sender-dependent tables;
     /// `verify`: use the `address_verify_*` parameters.
     #[must_use]
-    pub fn resolve(&self, _sender: &str, _internal: &str, _verify: bool) -> Resolved {
-        todo!("tables")
+    pub fn resolve(&self, sender: &str, internal: &str, verify: bool) -> Resolved {
+        match &self.socket {
+            Some(socket) => socket.resolve(sender, internal, verify),
+            None => self.resolver.resolve(sender, internal, verify),
+        }
     }
 
     /// Whether mail for this domain is delivered locally (mydestination, own address literals).
     ///
     /// # Errors
     /// A table of mydestination could not tell.
-    pub fn is_local_domain(&self, _domain: &str) -> Result<bool, LookupError> {
-        todo!("tables")
+    pub fn is_local_domain(&self, domain: &str) -> Result<bool, LookupError> {
+        self.resolver.is_local_domain(domain)
     }
 
     /// The first table whose source has changed since it was opened.
     #[must_use]
     pub fn changed(&self) -> Option<String> {
-        todo!("tables")
+        self.tables.changed()
+    }
+}
+
+/// A list of tables shared between the resolver and the check for changes.
+struct SharedMaps(std::sync::Arc<Maps>);
+
+impl mail_lookup::MapsLookup for SharedMaps {
+    fn find(&self, key: &str, partial: bool) -> mail_lookup::Found {
+        self.0.find(key, partial)
+    }
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -53,6 +53,12 @@ impl Connection {
         self.stream.set_write_timeout(timeout)
     }
 
+    /// Whether received bytes wait to be looked at.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        self.consumed < self.input.len()
+    }
+
     /// Encoding and dialect in use.
     #[must_use]
     pub const fn format(&self) -> Format {
@@ -135,6 +141,17 @@ impl Connection {
     /// # Errors
     /// [`Error::Closed`] at end of file before its first byte.
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        self.receive_with(decode)
+    }
+
+    /// As [`Self::receive`], with a decoder of the caller's: for services with several kinds of requests.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn receive_with<T>(
+        &mut self,
+        decode: impl Fn(&[u8], Format) -> Result<Option<(T, usize)>, Error>,
+    ) -> Result<T, Error> {
         self.flush()?;
         loop {
             let pending = self.input.get(self.consumed..).unwrap_or_default();
