@@ -162,8 +162,8 @@ impl<'a> Evaluator<'a> {
             }
             "reject_unauth_pipelining" => Flow::Next,
             "reject_multi_recipient_bounce" => self.multi_recipient_bounce(scope),
-            "permit_mynetworks" => self.permit_mynetworks(scope),
-            "permit_inet_interfaces" if self.world.is_own_address() => self.permit(name, scope),
+            "permit_mynetworks" => self.permit_mynetworks(),
+            "permit_inet_interfaces" if self.world.is_own_address() => self.permit_client(name),
             // Without SASL and TLS nobody has logged in and no certificate has been shown.
             "permit_inet_interfaces"
             | "permit_sasl_authenticated"
@@ -318,6 +318,11 @@ impl<'a> Evaluator<'a> {
         Flow::Permit
     }
 
+    fn permit_client(&mut self, action: &str) -> Flow {
+        let scope = self.client_scope();
+        self.permit(action, &scope)
+    }
+
     pub(crate) fn log_permit(&mut self, action: &str, scope: &Scope, table: &str) {
         if self.policy.log_permit.iter().any(|word| word.eq_ignore_ascii_case(action) || word == "static:all")
         {
@@ -339,9 +344,9 @@ impl<'a> Evaluator<'a> {
         Flow::Next
     }
 
-    fn permit_mynetworks(&mut self, scope: &Scope) -> Flow {
+    fn permit_mynetworks(&mut self) -> Flow {
         match self.world.in_mynetworks() {
-            Ok(true) => self.permit("permit_mynetworks", scope),
+            Ok(true) => self.permit_client("permit_mynetworks"),
             Ok(false) => Flow::Next,
             Err(_) => {
                 let key = self.facts.client.address.clone();

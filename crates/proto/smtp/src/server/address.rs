@@ -13,11 +13,12 @@ pub struct BadAddress;
 /// [`BadAddress`] for unbalanced brackets or quotes and for anything but one address.
 pub fn extract(text: &str, strict: bool) -> Result<String, BadAddress> {
     let text = text.trim();
+    let text = if strict { text } else { text.trim_end_matches(',') };
     let inner = match text.strip_prefix('<') {
         Some(rest) => {
             let end = closing(rest).ok_or(BadAddress)?;
             let (inner, after) = rest.split_at_checked(end).ok_or(BadAddress)?;
-            if after != ">" {
+            if strict && after != ">" || !after.bytes().all(|b| b == b'>') {
                 return Err(BadAddress);
             }
             inner
@@ -29,7 +30,7 @@ pub fn extract(text: &str, strict: bool) -> Result<String, BadAddress> {
     if !strict && let Some(start) = unquoted(inner, '<') {
         return extract(inner.get(start..).unwrap_or(""), strict);
     }
-    mailbox(without_route(inner)?, strict)
+    mailbox(without_route(inner), strict)
 }
 
 /// Where the bracket that is already open closes.
@@ -79,12 +80,11 @@ fn scan(text: &str, mut stop: impl FnMut(usize, char) -> bool) -> Option<()> {
     (!quoted).then_some(())
 }
 
-fn without_route(text: &str) -> Result<&str, BadAddress> {
+fn without_route(text: &str) -> &str {
     if !text.starts_with('@') {
-        return Ok(text);
+        return text;
     }
-    let colon = text.find(':').ok_or(BadAddress)?;
-    Ok(text.get(colon + 1..).unwrap_or("").trim())
+    text.split_once(':').map_or(text, |(_, rest)| rest.trim())
 }
 
 /// Reads one `local@domain` or `local` and takes its quotes off.
@@ -111,6 +111,9 @@ fn mailbox(text: &str, strict: bool) -> Result<String, BadAddress> {
                 if !strict && (out.ends_with('@') || chars.as_str().trim_start().starts_with(['@', '('])) => {
             }
             ' ' | '\t' | '<' | '>' | '(' | ')' | ',' | ';' => return Err(BadAddress),
+            // `name:` begins a group (RFC 5322 §3.4): what follows is its first address.
+            ':' if !out.contains("@[") && strict => return Err(BadAddress),
+            ':' if !out.contains('@') => out.clear(),
             ':' if !out.contains("@[") => return Err(BadAddress),
             c if c.is_control() => return Err(BadAddress),
             c => out.push(c),

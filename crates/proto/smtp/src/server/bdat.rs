@@ -44,7 +44,7 @@ impl Session {
         let Some(mut chunk) = parse(arguments) else {
             let shown = mail_text::printable::printable(arguments.as_bytes(), true);
             self.warn(format!(
-                "{}: malformed BDAT command syntax from {}: {shown}",
+                "{}: malformed BDAT command syntax from {}: BDAT {shown}",
                 self.queue_id_text(),
                 self.namaddr()
             ));

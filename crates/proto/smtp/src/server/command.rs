@@ -150,8 +150,8 @@ pub(crate) fn tokens(text: &str) -> Vec<&str> {
 
 /// `word:` at the start of a line that should be a command: a message header.
 pub(crate) fn looks_like_a_header(word: &str) -> bool {
-    word.strip_suffix(':')
-        .is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'))
+    word.split_once(':')
+        .is_some_and(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()))
 }
 
 #[cfg(test)]

@@ -29,10 +29,12 @@ impl Session {
                 line.strip_suffix(b"\r").unwrap_or(line)
             }
         };
+        // Text ends at a NUL, as it does in the reference.
+        let line = line.split(|&b| b == 0).next().unwrap_or_default();
         let text = match std::str::from_utf8(line) {
             Ok(text) => text.to_owned(),
             Err(_) if self.settings.smtputf8 => {
-                return self.fail(Verb::Unknown, "500 5.5.2 Error: bad UTF-8 syntax", now);
+                return self.fail_uncounted("500 5.5.2 Error: bad UTF-8 syntax", now);
             }
             Err(_) => String::from_utf8_lossy(line).into_owned(),
         };
@@ -77,7 +79,7 @@ impl Session {
         let (word, arguments) =
             trimmed.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((trimmed, ""));
         if word.is_empty() {
-            return self.fail(Verb::Unknown, "500 5.5.2 Error: bad syntax", now);
+            return self.fail_uncounted("500 5.5.2 Error: bad syntax", now);
         }
         if (self.settings.noop_commands)(word) {
             self.say(&Reply::new("250 2.0.0 Ok"), now);
@@ -143,6 +145,12 @@ impl Session {
 
     pub(crate) fn fail(&mut self, verb: Verb, text: &str, now: Instant) {
         self.refuse(verb, &Reply::new(text), now);
+    }
+
+    /// Refuses what is no command at all: an error, but not in the statistics.
+    fn fail_uncounted(&mut self, text: &str, now: Instant) {
+        self.add_error();
+        self.say(&Reply::new(text), now);
     }
 
     fn refuse(&mut self, verb: Verb, reply: &Reply, now: Instant) {
@@ -275,7 +283,9 @@ impl Session {
     }
 
     fn warn_bad_address(&mut self, bad: Bad, command: &str) {
-        if let Bad::Address(text) = bad {
+        if let Bad::Address(text) = bad
+            && (!text.starts_with('<') || text.contains('>'))
+        {
             self.warn(format!("Illegal address syntax from {} in {command} command: {text}", self.namaddr()));
         }
     }
@@ -341,9 +351,6 @@ impl Session {
 
     fn etrn(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Etrn;
-        if self.profile.discarded.has(Keywords::ETRN) {
-            return self.fail(verb, "502 5.5.1 Error: command not implemented", now);
-        }
         if self.settings.helo_required && self.helo.is_none() {
             return self.fail(verb, "503 Error: send HELO/EHLO first", now);
         }
@@ -399,7 +406,7 @@ impl Session {
         if let Err(reply) = self.may_override("XFORWARD", self.profile.xforward, arguments) {
             return self.refuse(verb, &reply, now);
         }
-        let mut forwarded = self.forwarded.take().unwrap_or_default();
+        let mut forwarded = self.forwarded.clone().unwrap_or_default();
         match xclient::xforward(&tokens(arguments), &mut forwarded) {
             Err(reply) => self.refuse(verb, &reply, now),
             Ok(()) => {
@@ -519,10 +526,11 @@ impl Session {
     }
 
     fn connected(&mut self, client: Box<Client>, profile: Profile, now: Instant) {
-        self.client = client;
-        self.profile = profile;
-        self.denied = false;
         let first = self.place == "CONNECT";
+        self.client = client;
+        // XCLIENT makes a new client, but the proxy on the connection stays who it is.
+        self.profile = if first { profile } else { Profile { xforward: self.profile.xforward, ..profile } };
+        self.denied = false;
         if first && self.pipelining_violation("CONNECT", now) {
             return;
         }

@@ -481,16 +481,24 @@ impl Session {
                 self.namaddr()
             ));
         }
-        if self.body.is_some() {
+        if self.in_content() {
             let verb = if self.place == "BDAT" { Verb::Bdat } else { Verb::Data };
             self.statistics.count(verb, false);
         }
         self.close();
     }
 
+    const fn in_content(&self) -> bool {
+        matches!(self.phase, Phase::Data | Phase::Chunk)
+    }
+
+    pub(crate) fn add_error(&mut self) {
+        self.errors = self.errors.saturating_add(1);
+    }
+
     /// The place, in content with the bytes that have come.
     fn place_text(&self) -> String {
-        match &self.body {
+        match self.body.as_ref().filter(|_| self.in_content()) {
             Some(body) => format!(
                 "{} ({} bytes)",
                 self.place,
@@ -612,9 +620,7 @@ impl Session {
         if let Some(recipient) = recipient {
             out.push_str(&format!(" to=<{}>", mail_address::to_external(recipient)));
         }
-        if self.helo.is_some() || self.place != "CONNECT" {
-            out.push_str(&format!(" proto={}", self.protocol.as_str()));
-        }
+        out.push_str(&format!(" proto={}", self.protocol.as_str()));
         if let Some(helo) = &self.helo {
             out.push_str(&format!(" helo=<{helo}>"));
         }

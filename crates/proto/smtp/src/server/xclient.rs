@@ -182,10 +182,10 @@ pub(crate) fn xforward(words: &[&str], forwarded: &mut Forwarded) -> Result<(), 
             "HELO" => forwarded.helo = value.map(|text| safe_name(&text)),
             "IDENT" => forwarded.ident = value,
             "SOURCE" => {
-                forwarded.remote = match value.as_deref().map(str::to_ascii_uppercase).as_deref() {
-                    Some("REMOTE") => true,
-                    Some("LOCAL") | None => false,
-                    Some(other) => return Err(bad("SOURCE", other)),
+                forwarded.remote = match value {
+                    Some(word) if word.eq_ignore_ascii_case("REMOTE") => true,
+                    Some(word) if !word.eq_ignore_ascii_case("LOCAL") => return Err(bad("SOURCE", &word)),
+                    Some(_) | None => false,
                 }
             }
             _ => {
