@@ -192,7 +192,7 @@ fn without_delay_each_command_is_refused_at_once() {
                 "RCPT TO:<b@example.com>",
                 "DATA",
                 "@content x\\n",
-                "DATA",
+                "NOOP",
                 "QUIT",
             ],
         );

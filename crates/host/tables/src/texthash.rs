@@ -57,7 +57,6 @@ fn read_cool(path: &str) -> std::io::Result<Vec<u8>> {
         if same && age.is_none_or(|age| age >= HOT) {
             return Ok(bytes);
         }
-        os_log::info!("pausing to let file {path} cool down");
         std::thread::sleep(HOT);
     }
     std::fs::read(path)
