@@ -78,11 +78,26 @@ impl Filter {
             Kind::Recipient => self.recipient = true,
             Kind::Message => self.segment = Segment::Content,
             Kind::Extracted => self.segment = Segment::Extracted,
-            Kind::Attribute => return attribute(data),
+            Kind::Attribute => return self.attribute(data),
             Kind::End => return Verdict::Complete,
             _ => {}
         }
         Verdict::Keep
+    }
+
+    fn attribute(&self, data: &[u8]) -> Verdict {
+        let uid = self.uid;
+        let Some((name, value)) = split_attribute(data) else {
+            let name = String::from_utf8_lossy(data);
+            os_log::warning!("uid={uid}: ignoring malformed record: missing '=' after attribute name: {name}");
+            return Verdict::Drop;
+        };
+        let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
+        if known.is_some_and(|(_, values)| values.is_empty() || values.contains(&value.as_str())) {
+            return Verdict::Keep;
+        }
+        os_log::warning!("uid={uid}: ignoring attribute record: {name}={value}");
+        Verdict::Drop
     }
 
     const fn allows(&self, kind: Kind) -> bool {
@@ -118,20 +133,6 @@ const fn named(kind: Kind) -> Option<&'static str> {
         Kind::Size => Some("message_size"),
         _ => None,
     }
-}
-
-fn attribute(data: &[u8]) -> Verdict {
-    let Some((name, value)) = split_attribute(data) else {
-        os_log::warning!("malformed attribute: {}", String::from_utf8_lossy(data));
-        return Verdict::Drop;
-    };
-    let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
-    let keeps = known.is_some_and(|(_, values)| values.is_empty() || values.contains(&value.as_str()));
-    if keeps {
-        return Verdict::Keep;
-    }
-    os_log::warning!("ignoring attribute record: {name}={value}");
-    Verdict::Drop
 }
 
 #[cfg(test)]

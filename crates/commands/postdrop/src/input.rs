@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-use mail_record::{Kind, Parsed};
+use mail_record::{Kind, Malformed, Parsed};
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -20,7 +20,7 @@ pub(crate) enum Event {
     /// Somebody wants this program to end.
     Signal,
     /// The bytes are no records.
-    Malformed,
+    Malformed(Malformed),
 }
 
 /// The record stream.
@@ -49,7 +49,7 @@ impl Input {
                     return Event::Record(kind, data);
                 }
                 Ok(Parsed::Incomplete) => {}
-                Err(_) => return Event::Malformed,
+                Err(error) => return Event::Malformed(error),
             }
             match self.fill() {
                 Ok(Some(true)) => {}

@@ -16,6 +16,7 @@ mod input;
 
 use filter::{Filter, Verdict};
 use input::{Event, Input};
+use mail_record::Malformed;
 
 /// EX_TEMPFAIL
 const TEMPORARY_FAILURE: u8 = 75;
@@ -71,24 +72,24 @@ fn run() -> Result<u8, Fatal> {
     if result == Some(0)
         && let Err(error) = trigger::send(&trigger_socket, b"W")
     {
-        os_log::warning!("unable to wake up {}: {error}", trigger_socket.display());
+        os_log::warning!("unable to look up {}: {}", trigger_socket.display(), os_sys::error_text(&error));
     }
     Ok(result.unwrap_or(0))
 }
 
 fn configure(arguments: &[String]) -> Result<Config, Fatal> {
-    let (items, operands) = getopt::parse(arguments, "+c:rv");
+    let (items, _) = getopt::parse(arguments, "+c:rv");
     let usage = || fatal("usage: postdrop [-c config_dir] [-v]");
     let mut directory = None;
     for item in items {
         match item {
             Item::Value('c', value) => directory = Some(value),
             Item::Flag(_) => {}
-            Item::Value(..) | Item::Unknown(_) | Item::Missing(_) => return Err(usage()),
+            Item::Value(..) | Item::Unknown(_) | Item::Missing(_) => {
+                eprintln!("postdrop: {}", item.complaint().unwrap_or_default());
+                return Err(usage());
+            }
         }
-    }
-    if !operands.is_empty() {
-        return Err(usage());
     }
     let config = match directory {
         Some(directory) => Config::from_directory(directory.as_ref())?,
@@ -145,7 +146,13 @@ fn receive(mut input: Input, mut draft: Draft, mut filter: Filter) -> Result<Opt
                 Verdict::Refuse(text) => return Err(fatal(text)),
             },
             Event::EndOfFile | Event::Signal => return Ok(None),
-            Event::Malformed => return Err(fatal(format!("uid={}: malformed input", filter.uid()))),
+            Event::Malformed(Malformed::Type(byte)) => {
+                return Err(fatal(format!("uid={}: unexpected record type: {byte}", filter.uid())));
+            }
+            Event::Malformed(error) => {
+                os_log::warning!("stdin: {error}");
+                return Err(fatal(format!("uid={}: malformed input", filter.uid())));
+            }
         }
     }
     let status = if filter.is_complete() {

@@ -80,7 +80,6 @@ impl<R: BufRead> Lines<R> {
         if ends_in_cr && strips {
             bytes.pop();
         }
-        bytes.iter_mut().filter(|b| **b == 0).for_each(|b| *b = b' ');
         Ok(Some(Chunk { terminated, bytes }))
     }
 }
@@ -166,6 +165,5 @@ mod tests {
         );
         assert_eq!(lines(b"abcd\n", FixLineEndings::Always), [line(false, b"abcd"), line(true, b"")]);
         assert_eq!(lines(b"a\nb\r\n", FixLineEndings::Strict), [line(true, b"a"), line(true, b"b\r")]);
-        assert_eq!(lines(b"a\0b", FixLineEndings::Never), [line(false, b"a b")]);
     }
 }

@@ -101,9 +101,9 @@ impl Options {
                 Item::Flag(letter) => options.flag(letter)?,
                 Item::Value(letter, value) => options.value(letter, value)?,
                 Item::Unknown(_) | Item::Missing(_) => {
-                    if let Some(complaint) = item.complaint() {
-                        eprintln!("{program}: {complaint}");
-                    }
+                    // The reference goes through its options twice before it gives up.
+                    let complaint = item.complaint().unwrap_or_default();
+                    eprintln!("{program}: {complaint}\n{program}: {complaint}");
                     return fatal(format!("usage: {program} [options]"));
                 }
             }

@@ -186,7 +186,7 @@ impl<'a> Message<'a> {
             return;
         }
         if let Err(error) = self.draft.put(kind, data) {
-            os_log::warning!("{}: write queue file: {error}", self.id);
+            os_log::warning!("{}: write queue file: {}", self.id, os_sys::error_text(&error));
             self.errors |= status::WRITE;
         }
         let limit = self.settings.message_size_limit;

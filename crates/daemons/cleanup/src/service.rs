@@ -106,7 +106,7 @@ impl Cleanup {
                     return draft;
                 }
                 Err(error) => {
-                    os_log::warning!("create queue file in incoming: {error}");
+                    os_log::warning!("create queue file in incoming: {}", os_sys::error_text(&error));
                     std::thread::sleep(DRAIN_TIME);
                 }
             }
@@ -176,7 +176,7 @@ impl Cleanup {
         if finished.queued
             && let Err(error) = trigger::send(&self.settings.qmgr_socket, b"W")
         {
-            os_log::warning!("unable to wake up {}: {error}", self.settings.qmgr_socket.display());
+            os_log::warning!("unable to look up {}: {}", self.settings.qmgr_socket.display(), os_sys::error_text(&error));
         }
     }
 }
