@@ -94,8 +94,10 @@ impl Message<'_> {
         {
             detail = Detail::new(dsn, text);
         }
-        if let Err(error) = self.draft().flush() {
-            os_log::warning!("{}: write queue file: {error}", self.id);
+        let payload = self.size.to_payload();
+        let result = self.draft().overwrite_record(0, Kind::Size, payload.as_bytes());
+        if let Err(error) = result.and_then(|()| self.draft().flush()) {
+            os_log::warning!("{}: write queue file: {}", self.id, os_sys::error_text(&error));
         }
         let mut recipients = std::mem::take(&mut self.written);
         if recipients.is_empty() {

@@ -105,7 +105,7 @@ impl Mapper {
         };
         let limit = |number: i64| usize::try_from(number).unwrap_or(0);
         Ok(Self {
-            addresses: addresses(config, &cx)?,
+            addresses: AddressService::from_config(config, &cx)?,
             sender_canonical: mapping(
                 param::SENDER_CANONICAL_MAPS,
                 config.str(param::SENDER_CANONICAL_CLASSES)?,
@@ -313,8 +313,4 @@ fn insert_extension(address: &str, extension: &str) -> String {
         Some((local, domain)) => format!("{local}{extension}@{domain}"),
         None => format!("{address}{extension}"),
     }
-}
-
-fn addresses(_: &Config, _: &TableContext) -> Result<AddressService, host_daemon::Error> {
-    todo!("host-resolve")
 }

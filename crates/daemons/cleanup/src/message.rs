@@ -133,8 +133,10 @@ impl<'a> Message<'a> {
     }
 
     /// Nothing is wrong so far, and the message is not to be discarded: output makes sense.
+    /// A message that goes back to its sender whole is written on.
     pub(crate) const fn is_good(&self) -> bool {
-        self.errors == 0 && !self.has(flags::DISCARD)
+        let tolerated = if self.has(flags::BOUNCE) { status::HOPS | status::CONTENT } else { 0 };
+        self.errors & !tolerated == 0 && !self.has(flags::DISCARD)
     }
 
     /// Refuses the message; the text goes to the log.
