@@ -89,7 +89,9 @@ impl Filter {
         let uid = self.uid;
         let Some((name, value)) = split_attribute(data) else {
             let name = String::from_utf8_lossy(data);
-            os_log::warning!("uid={uid}: ignoring malformed record: missing '=' after attribute name: {name}");
+            os_log::warning!(
+                "uid={uid}: ignoring malformed record: missing '=' after attribute name: {name}"
+            );
             return Verdict::Drop;
         };
         let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);

@@ -176,7 +176,11 @@ impl Cleanup {
         if finished.queued
             && let Err(error) = trigger::send(&self.settings.qmgr_socket, b"W")
         {
-            os_log::warning!("unable to look up {}: {}", self.settings.qmgr_socket.display(), os_sys::error_text(&error));
+            os_log::warning!(
+                "unable to look up {}: {}",
+                self.settings.qmgr_socket.display(),
+                os_sys::error_text(&error)
+            );
         }
     }
 }
