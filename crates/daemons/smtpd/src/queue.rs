@@ -188,9 +188,11 @@ impl Queue {
         if command.notify != 0 {
             self.attribute("notify_flags", &command.notify.to_string());
         }
-        if let Some(original) = &command.original {
-            self.attribute("dsn_orig_rcpt", original);
-        }
+        let original = command.original.clone().unwrap_or_else(|| {
+            let kind = if command.recipient.is_ascii() { "rfc822" } else { "utf-8" };
+            format!("{kind};{}", mail_address::to_external(&command.recipient))
+        });
+        self.attribute("dsn_orig_rcpt", &original);
         put(&mut self.buffer, Kind::Recipient, command.recipient.as_bytes());
     }
 
@@ -400,13 +402,13 @@ fn result(reply: Option<&cleanup::Reply>, id: &str, session: &Session) -> Reply 
         return Reply::new(reason);
     }
     let bits = [
-        (status::DEFER, format!("451 4.7.1 {}", or("Error: service unavailable"))),
+        (status::DEFER, format!("451 {}", with_status(&or("Error: service unavailable"), "4.7.1"))),
         (status::PROXY, "451 4.3.0 Error: queue file write error".to_owned()),
         (status::BAD, format!("451 4.3.0 Error: internal error {}", reply.status)),
         (status::RECIPIENTS, format!("451 4.3.0 Error: internal error {}", reply.status)),
         (status::HOPS, "554 5.4.0 Error: too many hops".to_owned()),
         (status::SIZE, "552 5.3.4 Error: message file too big".to_owned()),
-        (status::CONTENT, format!("550 {}", with_status(&or("Error: message content rejected")))),
+        (status::CONTENT, format!("550 {}", with_status(&or("Error: message content rejected"), "5.7.1"))),
     ];
     bits.into_iter()
         .find(|(bit, _)| reply.status & bit != 0)
@@ -418,6 +420,6 @@ fn is_whole_reply(text: &str) -> bool {
     matches!((bytes.next(), bytes.next(), bytes.next(), bytes.next()), (Some(b'4' | b'5'), Some(b), Some(c), Some(b' ' | b'-')) if b.is_ascii_digit() && c.is_ascii_digit())
 }
 
-fn with_status(text: &str) -> String {
-    if mail_status::Dsn::split(text).is_some() { text.to_owned() } else { format!("5.7.1 {text}") }
+fn with_status(text: &str, default: &str) -> String {
+    if mail_status::Dsn::split(text).is_some() { text.to_owned() } else { format!("{default} {text}") }
 }

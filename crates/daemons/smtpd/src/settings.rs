@@ -66,6 +66,7 @@ pub(crate) fn session(config: &Config, cx: &TableContext, standalone: bool) -> R
         disable_vrfy: config.bool(p::DISABLE_VRFY_COMMAND)?,
         strict_envelopes: config.bool(p::STRICT_RFC821_ENVELOPES)?,
         smtputf8: config.bool(p::SMTPUTF8_ENABLE)?,
+        notices_pipelining: !standalone,
         forbid_unauth_pipelining: config.bool(p::SMTPD_FORBID_UNAUTH_PIPELINING)?,
         bare_newline_code: code(config, p::SMTPD_FORBID_BARE_NEWLINE_REJECT_CODE)?,
         soft_bounce: config.bool(p::SOFT_BOUNCE)?,

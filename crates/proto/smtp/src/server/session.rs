@@ -554,9 +554,9 @@ impl Session {
     fn read_line(&mut self) -> Line {
         let limit = self.settings.line_length_limit;
         let unread = self.unread();
-        let end = unread.iter().take(limit).position(|&b| b == b'\n');
+        let end = unread.iter().take(limit + 1).position(|&b| b == b'\n');
         let Some(end) = end else {
-            let long = unread.len() >= limit;
+            let long = unread.len() > limit;
             if !long {
                 return Line::None;
             }
@@ -596,7 +596,7 @@ impl Session {
 
     /// Whether input waits that should not; logged once (postconf(5) smtpd_forbid_unauth_pipelining). `true`: refused.
     pub(crate) fn pipelining_violation(&mut self, after: &str, now: Instant) -> bool {
-        if self.unread().is_empty() || self.pipelined {
+        if self.unread().is_empty() || self.pipelined || !self.settings.notices_pipelining {
             return false;
         }
         self.pipelined = true;

@@ -140,6 +140,8 @@ pub struct Settings {
     pub strict_envelopes: bool,
     /// `smtputf8_enable`.
     pub smtputf8: bool,
+    /// Whether input that comes too early is noticed (not on standard input).
+    pub notices_pipelining: bool,
     /// `smtpd_forbid_unauth_pipelining`.
     pub forbid_unauth_pipelining: bool,
     /// `smtpd_forbid_bare_newline_reject_code`.
@@ -192,6 +194,7 @@ impl Settings {
             disable_vrfy: false,
             strict_envelopes: false,
             smtputf8: true,
+            notices_pipelining: true,
             forbid_unauth_pipelining: true,
             bare_newline_code: 550,
             soft_bounce: false,
