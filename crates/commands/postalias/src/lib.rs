@@ -1,9 +1,9 @@
-//! postalias(1): alias database management.
+//! postalias(1): alias database management. See `command_postmap`, which is the same program for another grammar.
 
 use std::process::ExitCode;
 
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    todo!()
+    command_postmap::run(command_postmap::Tool::Postalias)
 }
