@@ -131,7 +131,7 @@ pub fn append_mbox(
     rules: &MboxRules<'_>,
     copy: &CopyRules,
 ) -> Result<(), Detail> {
-    let dot = DotLock::take(path, rules)?;
+    let dot = DotLock::take(path, rules.locks, rules.personality)?;
     let result = append_locked(job, path, rules, copy);
     drop(dot);
     result
@@ -140,7 +140,7 @@ pub fn append_mbox(
 fn append_locked(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyRules) -> Result<(), Detail> {
     let file = open_mbox(path, rules)?;
     check(&file, path, rules)?;
-    lock(&file, rules)?;
+    lock(&file, rules.locks, rules.personality)?;
     check(&file, path, rules)?;
     let failed = |dsn, what: &str, error: &io::Error| {
         Detail::new(errno_status(error, dsn), format!("{what}: {}", os_text(error)))
@@ -250,9 +250,8 @@ fn replaced(open: &Metadata, path: &Path) -> bool {
         .map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
 }
 
-fn lock(file: &File, rules: &MboxRules<'_>) -> Result<(), Detail> {
+fn lock(file: &File, style: &LockStyle, personality: Personality) -> Result<(), Detail> {
     use os_sys::lock::{Mode, try_fcntl, try_flock};
-    let style = rules.locks;
     let attempt = || -> io::Result<bool> {
         Ok((!style.flock || try_flock(file, Mode::Exclusive)?)
             && (!style.fcntl || try_fcntl(file, Mode::Exclusive)?))
@@ -263,7 +262,7 @@ fn lock(file: &File, rules: &MboxRules<'_>) -> Result<(), Detail> {
             Ok(false) => wait(style.delay),
             Err(error) => {
                 let text = format!("unable to lock for exclusive access: {}", os_text(&error));
-                return Err(Detail::new(errno_status(&error, rules.personality.odd()), text));
+                return Err(Detail::new(errno_status(&error, personality.odd()), text));
             }
         }
     }
@@ -278,11 +277,11 @@ fn wait(delay: Duration) {
 }
 
 /// `FILE.lock`, removed when dropped.
+#[derive(Debug)]
 struct DotLock(Option<PathBuf>);
 
 impl DotLock {
-    fn take(path: &Path, rules: &MboxRules<'_>) -> Result<Self, Detail> {
-        let style = rules.locks;
+    fn take(path: &Path, style: &LockStyle, personality: Personality) -> Result<Self, Detail> {
         if !style.dotlock || style.dotlock_optional && path.starts_with("/dev") {
             return Ok(Self(None));
         }
@@ -313,8 +312,28 @@ impl DotLock {
             os_log::warning!("{text}");
             return Ok(Self(None));
         }
-        Err(Detail::new(errno_status(&last, rules.personality.odd()), text))
+        Err(Detail::new(errno_status(&last, personality.odd()), text))
     }
+}
+
+/// A mailbox that nobody else writes until this is dropped.
+#[derive(Debug)]
+pub struct LockedMailbox {
+    _dot_lock: DotLock,
+    _file: File,
+}
+
+/// Opens (or creates, mode 0600) and locks a mailbox, for postlock(1).
+///
+/// # Errors
+/// `open file …: reason`.
+pub fn lock_mailbox(path: &Path, style: &LockStyle) -> Result<LockedMailbox, String> {
+    let failed = |reason: String| format!("open file {}: {reason}", path.display());
+    let dot_lock = DotLock::take(path, style, Personality::Local).map_err(|detail| failed(detail.reason))?;
+    let file = OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path);
+    let file = file.map_err(|error| failed(os_text(&error)))?;
+    lock(&file, style, Personality::Local).map_err(|detail| failed(detail.reason))?;
+    Ok(LockedMailbox { _dot_lock: dot_lock, _file: file })
 }
 
 /// Removes a lock file that somebody left behind long ago; `true`: removed.
