@@ -117,10 +117,9 @@ impl Trip<'_> {
                 inner.sender = if settings.expand_owner_alias {
                     match targets(&value).into_iter().next() {
                         Some(Target::Address(address)) => self.canonical(&address),
-                        Some(
-                            Target::File(_) | Target::Command(_) | Target::Include(_) | Target::Mailbox(_),
-                        )
-                        | None => self.canonical(&owner),
+                        Some(Target::File(_) | Target::Command(_) | Target::Include(_)) | None => {
+                            self.canonical(&owner)
+                        }
                     }
                 } else {
                     self.canonical(&owner)

@@ -194,9 +194,7 @@ impl Trip<'_> {
                 return Some(self.misconfigured(state));
             }
         };
-        if state.recipient.recipient.eq_ignore_ascii_case(&address)
-           
-        {
+        if state.recipient.recipient.eq_ignore_ascii_case(&address) {
             return Some(self.no_such_user(state));
         }
         let inner = State { unmatched: String::new(), ..state.clone() };

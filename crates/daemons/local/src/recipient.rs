@@ -112,14 +112,6 @@ impl Trip<'_> {
             Target::Command(command) => self.command(&state, &command),
             Target::Include(path) => self.include(state, &path),
             Target::Address(address) => self.address(state, &address),
-            Target::Mailbox(address) => {
-                let internal = to_internal(&address);
-                let (local, domain) = mail_address::split(&internal);
-                match domain {
-                    Some(domain) => self.address(state, &to_external(&format!("\\{local}@{domain}"))),
-                    None => self.address(state, &to_external(&format!("\\{local}"))),
-                }
-            }
         }
     }
 

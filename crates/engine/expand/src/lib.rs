@@ -16,14 +16,13 @@ pub enum Target {
     Include(String),
     /// An address in external form.
     Address(String),
-    /// `\\name`: the user's own mailbox, without further expansion. Address in external form.
-    Mailbox(String),
 }
 
 /// Elements of one right-hand side, at most.
 const TARGET_LIMIT: usize = 100_000;
 
-/// The destinations of a right-hand side: a comma separated list, where quotes keep blanks and commas together.
+/// The destinations of a right-hand side: a comma separated list, where quotes keep blanks and commas together. A
+/// backslash before a name quotes its first letter only: `\\name` is `name`.
 #[must_use]
 pub fn targets(text: &str) -> Vec<Target> {
     elements(text)
@@ -50,11 +49,6 @@ fn element_targets(element: &str) -> Vec<Target> {
             return vec![Target::File(bare.to_owned())];
         }
         return bare.split_ascii_whitespace().flat_map(element_targets).collect();
-    }
-    if let Some(name) = bare.strip_prefix('\\')
-        && !name.is_empty()
-    {
-        return token::addresses(name).into_iter().map(Target::Mailbox).collect();
     }
     token::addresses(element).into_iter().filter(|address| !address.is_empty()).map(Target::Address).collect()
 }
@@ -183,7 +177,7 @@ mod tests {
             (":include:/etc/list", vec![Target::Include("/etc/list".into())]),
             ("\":include:/etc/list\", joe", vec![Target::Include("/etc/list".into()), address("joe")]),
             ("Joe Doe <joe@x>, (c, d) ann", vec![address("joe@x"), address("ann")]),
-            ("\\joe, \"|x\"", vec![Target::Mailbox("joe".into()), Target::Command("x".into())]),
+            ("\\joe, \"|x\"", vec![address("joe"), Target::Command("x".into())]),
             ("", vec![]),
             ("(nobody)", vec![]),
         ] {
