@@ -24,6 +24,11 @@ use crate::wakeup;
 /// Time limit for one turn of the loop.
 const WATCHDOG: Duration = Duration::from_secs(1000);
 
+/// How long the children may take to die when master does.
+const TERMINATION_LIMIT: Duration = Duration::from_secs(1);
+/// How often it is looked at.
+const TERMINATION_PAUSE: Duration = Duration::from_millis(5);
+
 /// What master knows.
 pub(crate) struct Supervisor {
     pub(crate) config_directory: PathBuf,
@@ -311,11 +316,24 @@ impl Supervisor {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGTERM);
             }
         }
+        self.wait_for_children();
         if self.options.init {
             return ExitCode::SUCCESS;
         }
         os_sys::signal::die_of(signal);
         ExitCode::FAILURE
+    }
+
+    /// The listeners stay open in the children: who starts the system right after its end must find the ports free.
+    fn wait_for_children(&self) {
+        let deadline = Instant::now() + TERMINATION_LIMIT;
+        while Instant::now() < deadline {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => std::thread::sleep(TERMINATION_PAUSE),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn reap(&mut self) {
