@@ -46,9 +46,9 @@ pub(crate) fn run() -> Result<ExitCode, String> {
     let ready = inherited_ready();
     let dir = options.config_directory.clone().unwrap_or_else(Config::directory_from_environment);
     let config = Config::load(&dir).map_err(|error| error.0)?;
-    config.check("master").map_err(|error| error.0)?;
     let owner = owner(&config)?;
-    open_log(&config, &program, options.attached || std::io::stderr().is_terminal())?;
+    open_log(&config, &program, std::io::stderr().is_terminal())?;
+    config.check("master").map_err(|error| error.0)?;
     let queue = config.queue_directory().map_err(|error| error.0)?;
     std::env::set_current_dir(&queue)
         .map_err(|error| format!("chdir({}): {}", queue.display(), error_text(&error)))?;

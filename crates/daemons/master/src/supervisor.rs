@@ -309,13 +309,13 @@ impl Supervisor {
     }
 
     fn terminate(&mut self, signal: i32) -> ExitCode {
-        os_log::info!("terminating on signal {signal}");
         // This process has the signal blocked, so the group's copy of it does not count.
         if kill(Pid::from_raw(-own_pid()), Signal::SIGTERM).is_err() {
             for pid in self.children.keys() {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGTERM);
             }
         }
+        os_log::info!("terminating on signal {signal}");
         self.wait_for_children();
         if self.options.init {
             return ExitCode::SUCCESS;

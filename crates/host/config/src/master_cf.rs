@@ -173,7 +173,8 @@ type Field<T> = std::result::Result<T, String>;
 
 fn entry(words: &[String], position: String, chroot_by_default: bool) -> Field<Entry> {
     let mut fields = Fields { words: words.iter() };
-    let name = fields.required("service name")?;
+    // Not even "-" is refused here: the reference makes a socket of that name.
+    let name = fields.word("service name")?;
     let kind = fields.required("transport type")?;
     let kind = ServiceType::parse(&kind).ok_or_else(|| format!("bad transport type: {kind}"))?;
     let private = fields.flag("private", true)?;
@@ -280,7 +281,6 @@ mod tests {
     fn bad_entries_say_why() {
         for (text, expected) in [
             ("smtp", "m: line 1: missing \"transport type\" field"),
-            ("- inet n - n - - smtpd", "m: line 1: field \"service name\" has no default value"),
             ("a inet x - n - - smtpd", "m: line 1: field \"private\": bad value: \"x\""),
             ("a tcp n - n - - smtpd", "m: line 1: bad transport type: tcp"),
             ("a inet - - n - - smtpd", "m: line 1: inet service cannot be private"),
