@@ -145,7 +145,7 @@ fn mail_and_proto_deny_indexing() {
 #[test]
 fn nothing_is_left_undone_in_code() {
     let words =
-        [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("TO", "DO")];
+        [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("// TO", "DO")];
     for path in files("crates", "rs") {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
@@ -178,6 +178,8 @@ fn only_the_spool_crate_names_queue_directories_in_paths() {
         }
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        // Log texts may name a queue; paths may not.
+        let code: String = code.lines().filter(|line| !line.contains("os_log::")).collect();
         for word in words {
             assert!(!code.contains(word), "{}: {word}", path.display());
         }
