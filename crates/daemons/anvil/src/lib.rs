@@ -28,7 +28,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    host_daemon::run_pool(&SPEC, |startup| Anvil::new(startup))
+    host_daemon::run_pool(&SPEC, Anvil::new)
 }
 
 struct Anvil {

@@ -24,5 +24,5 @@ const SPEC: Spec = Spec::new("smtpd");
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    host_daemon::run_event(&SPEC, |startup| serve::Smtpd::new(startup))
+    host_daemon::run_event(&SPEC, serve::Smtpd::new)
 }

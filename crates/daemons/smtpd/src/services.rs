@@ -45,6 +45,34 @@ struct Tables {
     relay_recipient: Maps,
 }
 
+impl Tables {
+    fn open(config: &Config, context: &TableContext) -> Result<Self, Error> {
+        let maps = |name: &str, parameter: p::Str| -> Result<Maps, Error> {
+            Ok(Maps::open(name, &config.str(parameter)?, Flags::default(), context))
+        };
+        Ok(Self {
+            recipient_canonical: maps("recipient_canonical_maps", p::RECIPIENT_CANONICAL_MAPS)?,
+            sender_canonical: maps("sender_canonical_maps", p::SENDER_CANONICAL_MAPS)?,
+            canonical: maps("canonical_maps", p::CANONICAL_MAPS)?,
+            virtual_alias: maps("virtual_alias_maps", p::VIRTUAL_ALIAS_MAPS)?,
+            local_recipient: maps("local_recipient_maps", p::LOCAL_RECIPIENT_MAPS)?,
+            virtual_mailbox: maps("virtual_mailbox_maps", p::VIRTUAL_MAILBOX_MAPS)?,
+            relay_recipient: maps("relay_recipient_maps", p::RELAY_RECIPIENT_MAPS)?,
+        })
+    }
+}
+
+impl Limits {
+    fn read(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            connections: count(config, p::SMTPD_CLIENT_CONNECTION_COUNT_LIMIT)?,
+            connection_rate: count(config, p::SMTPD_CLIENT_CONNECTION_RATE_LIMIT)?,
+            messages: count(config, p::SMTPD_CLIENT_MESSAGE_RATE_LIMIT)?,
+            recipients: count(config, p::SMTPD_CLIENT_RECIPIENT_RATE_LIMIT)?,
+        })
+    }
+}
+
 /// Shared by all sessions of the process.
 pub(crate) struct Services {
     pub settings: Arc<Settings>,
@@ -121,6 +149,8 @@ fn count(config: &Config, parameter: p::Int) -> Result<i64, Error> {
 
 impl Services {
     /// Reads parameters and opens tables.
+    // One line a field.
+    #[allow(clippy::too_many_lines)]
     pub fn new(startup: &mut Startup) -> Result<Self, Error> {
         let config = &startup.config;
         let context = TableContext::new(config)?;
@@ -162,12 +192,7 @@ impl Services {
                 "smtpd_discard_ehlo_keyword_address_maps",
                 p::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS,
             )?,
-            limits: Limits {
-                connections: count(config, p::SMTPD_CLIENT_CONNECTION_COUNT_LIMIT)?,
-                connection_rate: count(config, p::SMTPD_CLIENT_CONNECTION_RATE_LIMIT)?,
-                messages: count(config, p::SMTPD_CLIENT_MESSAGE_RATE_LIMIT)?,
-                recipients: count(config, p::SMTPD_CLIENT_RECIPIENT_RATE_LIMIT)?,
-            },
+            limits: Limits::read(config)?,
             anvil: Anvil::new(private("anvil".into()), ipc_timeout),
             rewrite_clients: mail_text::list::words(&config.str(p::LOCAL_HEADER_REWRITE_CLIENTS)?)
                 .map(str::to_owned)
@@ -196,15 +221,7 @@ impl Services {
                 delay: config.time(p::ADDRESS_VERIFY_POLL_DELAY)?,
             },
             addresses: AddressService::from_config(config, &context)?,
-            tables: Tables {
-                recipient_canonical: maps("recipient_canonical_maps", p::RECIPIENT_CANONICAL_MAPS)?,
-                sender_canonical: maps("sender_canonical_maps", p::SENDER_CANONICAL_MAPS)?,
-                canonical: maps("canonical_maps", p::CANONICAL_MAPS)?,
-                virtual_alias: maps("virtual_alias_maps", p::VIRTUAL_ALIAS_MAPS)?,
-                local_recipient: maps("local_recipient_maps", p::LOCAL_RECIPIENT_MAPS)?,
-                virtual_mailbox: maps("virtual_mailbox_maps", p::VIRTUAL_MAILBOX_MAPS)?,
-                relay_recipient: maps("relay_recipient_maps", p::RELAY_RECIPIENT_MAPS)?,
-            },
+            tables: Tables::open(config, &context)?,
             access: RwLock::default(),
             delimiters: config.str(p::RECIPIENT_DELIMITER)?,
             owner_request_special: config.bool(p::OWNER_REQUEST_SPECIAL)?,

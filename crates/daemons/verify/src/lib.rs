@@ -32,7 +32,7 @@ const BAD: i32 = -2;
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    host_daemon::run_pool(&SPEC, |startup| Verify::new(startup))
+    host_daemon::run_pool(&SPEC, Verify::new)
 }
 
 struct Verify {

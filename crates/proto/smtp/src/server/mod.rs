@@ -8,6 +8,8 @@ mod bdat;
 mod client;
 mod command;
 mod content;
+mod extensions;
+mod footer;
 mod message;
 mod output;
 mod parameters;
