@@ -49,6 +49,7 @@ impl Sink for Message<'_> {
     }
 
     fn body(&mut self, _: Content, terminated: bool, bytes: &[u8]) {
+        self.unterminated = !terminated;
         self.put_text(terminated, bytes);
     }
 
@@ -91,7 +92,7 @@ impl Message<'_> {
         if kind != Kind::Extracted {
             return self.refuse(format_args!("unexpected record type {} in message content", kind.byte()));
         }
-        if self.unterminated && !self.headers.open {
+        if self.unterminated {
             self.put(Kind::Line, b"");
         }
         if self.headers.received == 0 {
@@ -101,6 +102,7 @@ impl Message<'_> {
         self.size.data_size = end - self.size.data_offset;
         self.size.content_length = self.size.data_size;
         self.put(Kind::Extracted, b"");
+        self.recipients_begun = false;
     }
 }
 

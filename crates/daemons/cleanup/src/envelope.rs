@@ -140,6 +140,7 @@ impl Message<'_> {
         if self.sender.is_some() {
             return self.refuse(format_args!("multiple envelope sender records"));
         }
+        self.context.get_or_insert_default();
         let rewritten = self.mapper.rewrite_internal(&text(data));
         let mut sender = self.mapped(rewritten);
         if self.has(flags::MAP) && !sender.is_empty() {

@@ -16,6 +16,7 @@ impl Message<'_> {
             }
             Kind::Recipient => {
                 self.put_content_attributes();
+                self.recipients_begun = true;
                 self.recipient_record(data);
             }
             Kind::Done | Kind::Canceled => self.pending = Pending::default(),
@@ -37,7 +38,7 @@ impl Message<'_> {
             | Kind::Inspector
             | Kind::FilterOrText
             | Kind::Redirect
-            | Kind::Killed => self.put(kind, data),
+            | Kind::Killed => self.put_other(kind, data),
             Kind::Size
             | Kind::Time
             | Kind::Sender

@@ -94,6 +94,11 @@ impl Message<'_> {
         {
             detail = Detail::new(dsn, text);
         }
+        if self.size.data_size == 0 && self.size.data_offset > 0 {
+            // Cut off by the size limit: tell the bounce service that it is too large to be returned whole.
+            self.size.data_size = i64::try_from(self.position()).unwrap_or(0) - self.size.data_offset;
+            self.size.content_length = self.size.data_size;
+        }
         let payload = self.size.to_payload();
         let result = self.draft().overwrite_record(0, Kind::Size, payload.as_bytes());
         if let Err(error) = result.and_then(|()| self.draft().flush()) {

@@ -11,24 +11,13 @@ use crate::mapping::Class;
 use crate::message::{Context, Message};
 use crate::settings::FromFormat;
 
-/// A rewritten header line is filled up to this many columns (a tab counts as one).
-const FOLD_BELOW: usize = 70;
-
 /// Which headers there were.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     known: Vec<Known>,
     resent: bool,
     /// Number of Received headers.
     pub received: usize,
-    /// The section is not over.
-    pub open: bool,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self { known: Vec::new(), resent: false, received: 0, open: true }
-    }
 }
 
 impl Seen {
@@ -119,15 +108,12 @@ impl Message<'_> {
         let (mapper, map) = (self.mapper, self.has(flags::MAP));
         let mut failed = None;
         let id = self.id.clone();
-        let rewritten = mail_address::token::rewrite_list(&value, &mut |address| {
+        let name = header.name_text();
+        let rewritten = mail_address::token::rewrite_header(&name, &value, &mut |address| {
             let rewrite = || {
-                let rewritten = mapper.rewrite(rule, address)?;
-                if !map {
-                    return Ok(rewritten);
-                }
-                let internal = to_internal(&rewritten);
-                let mapped = mapper.map(&id, class, &internal)?;
-                Ok(if mapped == internal { rewritten } else { to_external(&mapped) })
+                let internal = to_internal(&mapper.rewrite(rule, address)?);
+                let mapped = if map { mapper.map(&id, class, &internal)? } else { internal };
+                Ok(to_external(&mapped))
             };
             match rewrite() {
                 Ok(new) => (new != address).then_some(new),
@@ -140,7 +126,7 @@ impl Message<'_> {
         if let Some(error) = failed {
             self.mapped::<()>(Err(error));
         }
-        let text = fold(&format!("{}: {}", header.name_text(), rewritten?));
+        let text = format!("{name}: {}", rewritten?);
         Some(if latin1 {
             text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
         } else {
@@ -150,7 +136,6 @@ impl Message<'_> {
 
     /// The end of the primary header: what is missing is added (`always_add_missing_headers`).
     pub(crate) fn complete_headers(&mut self) {
-        self.headers.open = false;
         let resent = if self.headers.resent { "Resent-" } else { "" };
         let add = self.header_rule().is_some() || self.settings.always_add_missing_headers;
         if add {
@@ -226,27 +211,6 @@ impl Message<'_> {
     }
 }
 
-/// One address a line comes in (`,` and a line feed); lines are joined while they stay short.
-fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    let mut column = 0;
-    for (index, line) in text.split('\n').enumerate() {
-        let line = if index > 0 { line.trim_start_matches([' ', '\t']) } else { line };
-        if index > 0 {
-            if column + 1 + line.len() < FOLD_BELOW {
-                out.push(' ');
-                column += 1;
-            } else {
-                out.push_str("\n\t");
-                column = 1;
-            }
-        }
-        out.push_str(line);
-        column += line.len();
-    }
-    out
-}
-
 /// A full name as an RFC 5322 phrase: atoms, or one quoted string.
 fn phrase(name: &[u8]) -> Vec<u8> {
     const SPECIALS: &[u8] = b"()<>@,;:\\\".[]";
@@ -304,12 +268,6 @@ mod tests {
         ] {
             assert_eq!(phrase(name.as_bytes()), result.as_bytes(), "{name}");
         }
-    }
-
-    #[test]
-    fn rewritten_lists_are_filled_line_by_line() {
-        let text = format!("To: {},\n {},\n c", "a".repeat(60), "b".repeat(4));
-        assert_eq!(fold(&text), format!("To: {},\n\tbbbb, c", "a".repeat(60)));
     }
 
     #[test]

@@ -225,7 +225,8 @@ impl Mapper {
             .iter()
             .map(|external| {
                 let mapped = self.mapped(external, internal)?;
-                Ok(insert_extension(&mapped, &extension))
+                let keeps_local = to_internal(external).starts_with('@');
+                Ok(if keeps_local { mapped } else { insert_extension(&mapped, &extension) })
             })
             .collect()
     }

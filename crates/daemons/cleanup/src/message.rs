@@ -168,7 +168,10 @@ impl<'a> Message<'a> {
             MapError::Table(..) | MapError::Rewrite(_) => self.errors |= status::WRITE,
             MapError::Nesting(_) | MapError::Size(_) => {
                 self.errors |= status::DEFER;
-                self.set_reason("451", "4.6.0 Alias expansion error");
+                // No code here even for a client that wants one: it supplies its own.
+                if self.reason.is_empty() {
+                    "4.6.0 Alias expansion error".clone_into(&mut self.reason);
+                }
             }
         }
         T::default()

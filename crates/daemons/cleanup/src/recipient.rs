@@ -35,13 +35,15 @@ impl Message<'_> {
 
     /// A copy that the sender does not know of: no notice about it.
     pub(crate) fn bcc(&mut self, address: &str) {
+        if !self.is_good() {
+            return;
+        }
         let mut clean = address.to_owned();
         if self.has(flags::MAP) {
             let mapped = self.mapper.map(&self.id, Class::EnvelopeRecipient, &clean);
             clean = self.mapped(mapped);
         }
         let original = clean.clone();
-        self.any_recipient = true;
         self.aliases(&clean, &original, "", Notify::NEVER);
     }
 

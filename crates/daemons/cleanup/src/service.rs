@@ -160,7 +160,6 @@ impl Cleanup {
 
     fn content(&self, message: &mut Message<'_>, parser: &mut Parser, kind: Kind, data: &[u8]) {
         let terminated = kind == Kind::Line;
-        message.unterminated = !terminated;
         if self.settings.replace_stray_cr_lf
             && let Some(clean) = without_stray_line_ends(data)
         {
