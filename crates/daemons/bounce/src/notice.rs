@@ -93,7 +93,8 @@ impl Notice<'_> {
     pub fn send(&self, entries: &[LogEntry]) -> Result<(), ()> {
         let recipients: Vec<Recipient> = entries.iter().map(recipient).collect();
         let sender = self.message.sender.as_str();
-        if split(sender).0.eq_ignore_ascii_case(&self.settings.double_bounce_sender) && !sender.is_empty() {
+        let double_bounce = format!("{}@{}", self.settings.double_bounce_sender, self.settings.myhostname);
+        if sender.eq_ignore_ascii_case(&double_bounce) {
             os_log::warning!("{}: undeliverable postmaster notification discarded", self.id);
             return Ok(());
         }

@@ -23,7 +23,7 @@ const OLD_SECONDS: i64 = 24 * 3600;
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    host_daemon::run_trigger(&SPEC, |startup| Pickup::new(startup))
+    host_daemon::run_trigger(&SPEC, Pickup::new)
 }
 
 /// Resolved parameters.
