@@ -136,6 +136,11 @@ fn inside_jail(path: &Path) -> std::path::PathBuf {
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;
+    // postlogd runs when master starts it, and master starts nothing while it waits for room in postlogd's queue. So master
+    // never waits: a record that finds no room goes to the file.
+    if program_name() == "master" {
+        socket.set_nonblocking(true)?;
+    }
     Ok(socket)
 }
 
