@@ -406,8 +406,16 @@ impl Mta {
     /// Waits for `count` log lines that contain all of `parts`.
     pub fn wait_count(&self, parts: &[&str], count: usize) -> Vec<String> {
         until(&format!("{count} log lines with {parts:?}"), || {
+            self.no_panic();
             Some(self.lines(parts)).filter(|lines| lines.len() >= count)
         })
+    }
+
+    /// Fails at once when a daemon has panicked: waiting is in vain then.
+    fn no_panic(&self) {
+        if let Some(line) = self.lines(&["]: panic: "]).first() {
+            panic!("a daemon panicked: {line}");
+        }
     }
 
     /// Waits until the message `id` has left the queue.
@@ -419,6 +427,7 @@ impl Mta {
     /// because their writer was killed, do not count).
     pub fn wait_empty(&self) {
         until("an empty queue", || {
+            self.no_panic();
             let busy = ["maildrop", "incoming", "active", "deferred"];
             let files = busy.iter().flat_map(|queue| spool::files(&self.layout.queue.join(queue)));
             (!files.into_iter().any(|path| spool::ready(&path))).then_some(())

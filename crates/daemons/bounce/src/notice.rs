@@ -25,6 +25,16 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
+    /// As messages about its template call it.
+    const fn template_name(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Delay => "delay",
+            Self::Success => "success",
+            Self::Verify => "verify",
+        }
+    }
+
     /// Of a TRACE request.
     pub const fn trace(request_flags: i32) -> Self {
         if request_flags & (flags::USER_VERIFY | flags::RECORD) != 0 { Self::Verify } else { Self::Success }
@@ -179,7 +189,7 @@ impl Notice<'_> {
         let message_id = original.as_ref().and_then(|o| o.message_id.clone()).filter(|_| settings.threaded);
         let sender =
             if self.message.sender.is_empty() { String::new() } else { to_external(&self.message.sender) };
-        let macros = Macros { lookup: &|name| settings.macro_value(name) };
+        let macros = Macros { lookup: &|name| settings.macro_value(self.kind.template_name(), name) };
         let report = Report {
             kind: self.kind.report(),
             audience,

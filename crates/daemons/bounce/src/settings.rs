@@ -43,6 +43,8 @@ pub struct Settings {
     pub bounce_lifetime: Duration,
     /// Built-in templates, or those of `bounce_template_file`.
     pub templates: Templates,
+    /// Where they come from, for messages.
+    pub template_origin: String,
     /// Socket of cleanup.
     pub cleanup: PathBuf,
     /// Format of internal dialogues.
@@ -78,6 +80,9 @@ impl Settings {
             delay_warning: config.time(param::DELAY_WARNING_TIME)?,
             bounce_lifetime: config.time(param::BOUNCE_QUEUE_LIFETIME)?,
             templates: templates(&config.str(param::BOUNCE_TEMPLATE_FILE)?),
+            template_origin: Some(config.str(param::BOUNCE_TEMPLATE_FILE)?)
+                .filter(|file| !file.is_empty())
+                .unwrap_or_else(|| "[built-in]".to_owned()),
             cleanup: PathBuf::from("public").join(config.str(param::CLEANUP_SERVICE_NAME)?),
             format: Format::null(
                 Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default(),
@@ -86,18 +91,19 @@ impl Settings {
         })
     }
 
-    /// The value of a template macro: a parameter of this service, times also with a unit suffix (`…_hours`).
-    pub fn macro_value(&self, name: &str) -> Option<String> {
+    /// The value of a macro in the template `kind`: a parameter of this service, times also with a unit suffix
+    /// (`…_hours`). A time that is less than one unit draws a warning.
+    pub fn macro_value(&self, kind: &str, name: &str) -> Option<String> {
         let plain = match name {
             "myhostname" => Some(self.myhostname.clone()),
             "mail_name" => Some(self.mail_name.clone()),
             "myorigin" => Some(self.myorigin.clone()),
             _ => None,
         };
-        plain.or_else(|| self.time_macro(name))
+        plain.or_else(|| self.time_macro(kind, name))
     }
 
-    fn time_macro(&self, name: &str) -> Option<String> {
+    fn time_macro(&self, kind: &str, name: &str) -> Option<String> {
         let (base, unit) = name.rsplit_once('_')?;
         let seconds = match unit {
             "seconds" => 1,
@@ -113,7 +119,16 @@ impl Settings {
             "bounce_queue_lifetime" => self.bounce_lifetime,
             _ => return None,
         };
-        Some((time.as_secs() / seconds).to_string())
+        let result = time.as_secs() / seconds;
+        if result == 0 && !time.is_zero() {
+            os_log::warning!(
+                "{}: zero result in {kind} template conversion of parameter \"{name}\"",
+                self.template_origin
+            );
+            os_log::warning!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template");
+            os_log::warning!("for instructions see the bounce(5) manual");
+        }
+        Some(result.to_string())
     }
 }
 
