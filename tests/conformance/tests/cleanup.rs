@@ -166,6 +166,7 @@ fn dsn_parameters_are_passed_on() {
 }
 
 #[test]
+#[ignore = "header and body checks come with the issue on content"]
 fn header_and_body_checks() {
     isolated(|world| {
         let mta = world

@@ -112,7 +112,8 @@ fn product(left: &[Vec<FileState>], right: &[Option<FileState>]) -> Vec<Vec<File
 
 /// The states that one file may be in; `None`: it is not there. `cut`: name and mode changes from here on are lost.
 fn file_states(done: &[Operation], file: Serial, cut: Option<usize>) -> Vec<Option<FileState>> {
-    let own: Vec<(usize, &Operation)> = done.iter().enumerate().filter(|(_, o)| o.file() == Some(file)).collect();
+    let own: Vec<(usize, &Operation)> =
+        done.iter().enumerate().filter(|(_, o)| o.file() == Some(file)).collect();
     let synced = own.iter().rev().find(|(_, o)| matches!(o, Operation::Sync { .. })).map_or(0, |(at, _)| *at);
     let cuts: Vec<usize> = match cut {
         Some(cut) => vec![cut],

@@ -32,9 +32,10 @@ impl Directory {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("postino-crash-{}-{number}", std::process::id()));
-        for queue in
-            ["maildrop", "incoming", "active", "deferred", "hold", "corrupt", "defer", "bounce", "trace", "flush"]
-        {
+        for queue in [
+            "maildrop", "incoming", "active", "deferred", "hold", "corrupt", "defer", "bounce", "trace",
+            "flush",
+        ] {
             std::fs::create_dir_all(path.join(queue)).expect("queue directory");
         }
         Self(path)

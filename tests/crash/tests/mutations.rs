@@ -48,7 +48,8 @@ fn change() -> impl Strategy<Value = Change> {
         (0usize..400, any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
         (0usize..400).prop_map(Change::Cut),
         (0usize..400, 1usize..50).prop_map(|(at, count)| Change::Remove(at, count)),
-        (0usize..400, prop::collection::vec(any::<u8>(), 1..20)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (0usize..400, prop::collection::vec(any::<u8>(), 1..20))
+            .prop_map(|(at, bytes)| Change::Insert(at, bytes)),
     ]
 }
 

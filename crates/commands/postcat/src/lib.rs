@@ -51,7 +51,8 @@ fn run(name: &str, arguments: &[String], out: &mut dyn Write) -> Result<(), Fail
         return show_queued(name, &options, &config, out);
     }
     if options.operands.is_empty() {
-        let file = seekable_stdin().map_err(|error| Failure::Fatal(format!("read stdin: {}", reason(&error))))?;
+        let file =
+            seekable_stdin().map_err(|error| Failure::Fatal(format!("read stdin: {}", reason(&error))))?;
         return show_file(name, &options, "stdin", file, out);
     }
     for path in &options.operands {
@@ -114,5 +115,7 @@ fn seekable_stdin() -> io::Result<File> {
 
 /// The system's text, without the number that `io::Error` appends.
 fn reason(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_owned())
+    error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_owned())
 }

@@ -57,7 +57,16 @@ enum Next {
 impl<'a> Show<'a> {
     /// A writer of the file at `path`.
     pub fn new(options: &'a Options, path: &'a str, out: &'a mut dyn Write, warn: &'a dyn Fn(&str)) -> Self {
-        Self { options, path, out, warn, section: Section::Envelope, size_seen: false, content_end: None, mid_line: false }
+        Self {
+            options,
+            path,
+            out,
+            warn,
+            section: Section::Envelope,
+            size_seen: false,
+            content_end: None,
+            mid_line: false,
+        }
     }
 
     /// Shows all of it.

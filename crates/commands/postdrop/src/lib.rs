@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use host_config::{Config, param};
 use host_spool::{Draft, Queue, Spool};
-use host_tables::{MatchList, TableContext};
 use mail_text::getopt::{self, Item};
 use proto_ipc::{Format, postdrop, trigger};
 
@@ -103,22 +102,7 @@ fn configure(arguments: &[String]) -> Result<Config, Fatal> {
 
 /// `authorized_submit_users`
 fn authorize(config: &Config, uid: u32) -> Result<(), Fatal> {
-    let list = config.str(param::AUTHORIZED_SUBMIT_USERS)?;
-    if list == "static:anyone" {
-        return Ok(());
-    }
-    let context = TableContext::new(config)?;
-    let name = match os_sys::identity::user_by_uid(uid) {
-        Ok(user) => user.map_or_else(|| "unknown".to_owned(), |u| u.name),
-        Err(error) => return Err(fatal(format!("unable to look up user ID {uid}: {error}"))),
-    };
-    let users =
-        MatchList::parse("authorized_submit_users", &list, host_tables::Kind::Strings, false, &context);
-    match users.matches_string(&name) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(fatal(format!("User {name}({uid}) is not allowed to submit mail"))),
-        Err(error) => Err(fatal(format!("authorized_submit_users: {error}"))),
-    }
+    host_tables::authorize(config, param::AUTHORIZED_SUBMIT_USERS, uid, "submit mail").map_err(fatal)
 }
 
 /// Copies the stream into the file; the exit status, or `None` when the client cancelled.

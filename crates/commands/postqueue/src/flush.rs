@@ -74,7 +74,8 @@ fn message(config: &Config, id: &str) -> Result<(), Failure> {
 /// One question to the flush service.
 fn ask(config: &Config, request: &impl Serialize) -> Result<i32, Failure> {
     let path = public(&config.str(param::FLUSH_SERVICE_NAME).map_err(fatal)?);
-    let dialect = Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT).map_err(fatal)?).unwrap_or_default();
+    let dialect =
+        Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT).map_err(fatal)?).unwrap_or_default();
     let timeout = config.time(param::IPC_TIMEOUT).map_err(fatal)?;
     let reply = Connection::connect(&path, Format::null(dialect), timeout).and_then(|mut connection| {
         connection.expect_announcement(PROTOCOL)?;

@@ -11,7 +11,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use host_config::{Config, param};
-use host_tables::{Kind, MatchList, TableContext};
 use options::{Action, Options};
 
 /// Exit status of every failure (EX_UNAVAILABLE).
@@ -66,7 +65,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         .map_err(|error| fatal(format!("chdir {}: {}", queue.display(), os_sys::error_text(&error))))?;
     match options.action {
         Action::List(format) => {
-            authorize(&config, param::AUTHORIZED_MAILQ_USERS, "authorized_mailq_users", "view the mail queue")?;
+            authorize(&config, param::AUTHORIZED_MAILQ_USERS, "view the mail queue")?;
             let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
             let mut source = source::Source::open(&config)?;
             list::print(&config, format, &mut source, &mut out)?;
@@ -74,7 +73,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
             Ok(())
         }
         Action::Flush(what) => {
-            authorize(&config, param::AUTHORIZED_FLUSH_USERS, "authorized_flush_users", "flush the mail queue")?;
+            authorize(&config, param::AUTHORIZED_FLUSH_USERS, "flush the mail queue")?;
             flush::run(&config, &what)
         }
     }
@@ -84,24 +83,18 @@ fn open_log(config: Option<&Config>) {
     let destination = config.and_then(|config| config.log_destination().ok());
     let mut destination = destination.unwrap_or_else(os_log::Destination::from_environment);
     destination.stderr = true;
-    let name = config.and_then(|config| config.str(param::SYSLOG_NAME).ok()).unwrap_or_else(os_log::initial_name);
+    let name =
+        config.and_then(|config| config.str(param::SYSLOG_NAME).ok()).unwrap_or_else(os_log::initial_name);
     os_log::open(&format!("{name}/{}", os_log::program_name()), destination);
 }
 
 /// `authorized_mailq_users`, `authorized_flush_users`; root and the mail system itself always may.
-fn authorize(config: &Config, parameter: param::Str, name: &str, what: &str) -> Result<(), Failure> {
+fn authorize(config: &Config, parameter: param::Str, what: &str) -> Result<(), Failure> {
     let uid = nix::unistd::getuid().as_raw();
     let user = os_sys::identity::user_by_uid(uid).ok().flatten().map(|user| user.name);
     let owner = config.str(param::MAIL_OWNER).map_err(fatal)?;
     if uid == 0 || user.as_deref() == Some(owner.as_str()) {
         return Ok(());
     }
-    let value = config.str(parameter).map_err(fatal)?;
-    let user = user.unwrap_or_else(|| "unknown".to_owned());
-    let context = TableContext::new(config).map_err(fatal)?.for_command();
-    let list = MatchList::parse(name, &value, Kind::Strings, false, &context);
-    match list.matches_string(&user) {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(fatal(format!("User {user}({uid}) is not allowed to {what}"))),
-    }
+    host_tables::authorize(config, parameter, uid, what).map_err(fatal)
 }

@@ -37,7 +37,12 @@ const LONG: Columns = Columns {
 const REASON_COLUMN: usize = 76;
 
 /// Prints the whole list.
-pub fn print(config: &Config, format: Format, source: &mut Source, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn print(
+    config: &Config,
+    format: Format,
+    source: &mut Source,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     match format {
         Format::Json => json(source, out),
         Format::Traditional => {
@@ -191,7 +196,10 @@ mod tests {
 
     #[test]
     fn strings_are_escaped() {
-        assert_eq!(quoted("a\"\\\u{8}\u{c}\n\r\t\u{1}\u{1f}ä"), "\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001Fä\"");
+        assert_eq!(
+            quoted("a\"\\\u{8}\u{c}\n\r\t\u{1}\u{1f}ä"),
+            "\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001Fä\""
+        );
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub struct Options {
     pub config_directory: Option<String>,
 }
 
-const USAGE: &str = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
+const USAGE: &str =
+    "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
 
 impl Options {
     /// Parses; exactly one action, no operands.

@@ -42,7 +42,8 @@ impl Source {
             return Err(fatal(format!("Queue report unavailable - mail system is down ({why})")));
         }
         os_log::warning!("Mail system is down -- accessing queue directly ({why})");
-        let program = std::path::PathBuf::from(config.str(param::DAEMON_DIRECTORY).map_err(fatal)?).join("showq");
+        let program =
+            std::path::PathBuf::from(config.str(param::DAEMON_DIRECTORY).map_err(fatal)?).join("showq");
         let directory = std::path::absolute(config.dir()).unwrap_or_else(|_| config.dir().to_owned());
         let child = Command::new(&program)
             .args(["-u", "-S"])
@@ -50,14 +51,16 @@ impl Source {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn();
-        let mut child =
-            child.map_err(|error| fatal(format!("execute {}: {}", program.display(), os_sys::error_text(&error))))?;
+        let mut child = child.map_err(|error| {
+            fatal(format!("execute {}: {}", program.display(), os_sys::error_text(&error)))
+        })?;
         let Some(output) = child.stdout.take() else { return Err(fatal(MALFORMED)) };
         Self::read(Box::new(output), Some(child))
     }
 
     fn read(input: Box<dyn Read>, child: Option<Child>) -> Result<Self, Failure> {
-        let listing = Listing::new(BufReader::with_capacity(64 * 1024, input)).map_err(|_| fatal(MALFORMED))?;
+        let listing =
+            Listing::new(BufReader::with_capacity(64 * 1024, input)).map_err(|_| fatal(MALFORMED))?;
         Ok(Self { listing, child })
     }
 

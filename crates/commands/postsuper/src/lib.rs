@@ -49,11 +49,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     become_owner(&config)?;
     let directories = directories(&options)?;
     let spool = Spool::open(&config).map_err(|error| error.to_string())?;
-    let renamed = if options.needs_structure() {
-        structure::run(&spool, &directories, &options)?
-    } else {
-        0
-    };
+    let renamed = if options.needs_structure() { structure::run(&spool, &directories, &options)? } else { 0 };
     if renamed > 0 && options.names_messages() {
         os_log::error!("{RENAMED}");
         os_log::emit(os_log::Severity::Fatal, format_args!("CHECK YOUR QUEUE IDS AND RE-ISSUE THE COMMAND"));
@@ -82,7 +78,9 @@ fn load(options: &Options) -> Result<Config, String> {
         Some(directory) => Config::load(Path::new(directory)),
         None => Config::from_environment(),
     };
-    let owner = |config: &Config| config.str(param::MAIL_OWNER).ok().and_then(|name| user_by_name(&name).ok().flatten());
+    let owner = |config: &Config| {
+        config.str(param::MAIL_OWNER).ok().and_then(|name| user_by_name(&name).ok().flatten())
+    };
     let me = nix::unistd::geteuid();
     let rootless = config.as_ref().ok().and_then(owner).is_some_and(|user| user.uid == me.as_raw());
     if !me.is_root() && !rootless {
@@ -95,12 +93,15 @@ fn load(options: &Options) -> Result<Config, String> {
 fn become_owner(config: &Config) -> Result<(), String> {
     let Some(root) = Root::claim() else { return Ok(()) };
     let name = config.str(param::MAIL_OWNER).map_err(|error| error.to_string())?;
-    let user = user_by_name(&name)
-        .ok()
-        .flatten()
-        .ok_or_else(|| format!("file {}/main.cf: parameter mail_owner: unknown user name value: {name}", config.dir().display()))?;
+    let user = user_by_name(&name).ok().flatten().ok_or_else(|| {
+        format!(
+            "file {}/main.cf: parameter mail_owner: unknown user name value: {name}",
+            config.dir().display()
+        )
+    })?;
     let identity = Identity { name: Some(user.name), uid: user.uid, gid: user.gid };
-    root.drop_to(&identity, None).map_err(|error| format!("set ids of {name}: {}", os_sys::error_text(&error)))
+    root.drop_to(&identity, None)
+        .map_err(|error| format!("set ids of {name}: {}", os_sys::error_text(&error)))
 }
 
 fn directories(options: &Options) -> Result<Vec<String>, String> {
@@ -119,6 +120,7 @@ fn open_log(config: Option<&Config>) {
     let destination = config.and_then(|config| config.log_destination().ok());
     let mut destination = destination.unwrap_or_else(os_log::Destination::from_environment);
     destination.stderr = true;
-    let name = config.and_then(|config| config.str(param::SYSLOG_NAME).ok()).unwrap_or_else(os_log::initial_name);
+    let name =
+        config.and_then(|config| config.str(param::SYSLOG_NAME).ok()).unwrap_or_else(os_log::initial_name);
     os_log::open(&format!("{name}/{}", os_log::program_name()), destination);
 }

@@ -159,7 +159,10 @@ impl<'a> Messages<'a> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove file", &entry.path.to_string_lossy(), &error));
             }
-            Ok(()) if queue.is_some() && entry.name.to_str().is_some_and(|name| QueueId::parse(name).is_ok()) => {
+            Ok(())
+                if queue.is_some()
+                    && entry.name.to_str().is_some_and(|name| QueueId::parse(name).is_ok()) =>
+            {
                 self.count(Step::Delete, 1);
             }
             Ok(()) | Err(_) => {}
@@ -169,7 +172,9 @@ impl<'a> Messages<'a> {
 
     fn remove_logs(&self, id: &QueueId) -> Result<(), String> {
         for log in DeliveryLog::ALL {
-            self.spool.remove_log(log, id).map_err(|error| failed("remove file", &format!("{}/{id}", log.name()), &error))?;
+            self.spool
+                .remove_log(log, id)
+                .map_err(|error| failed("remove file", &format!("{}/{id}", log.name()), &error))?;
         }
         Ok(())
     }

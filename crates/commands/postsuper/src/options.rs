@@ -128,5 +128,9 @@ fn targets(text: &str) -> Vec<Target> {
         return vec![target(text)];
     }
     let lines = std::io::stdin().lock().lines();
-    lines.map_while(Result::ok).map(|line| target(line.trim())).filter(|t| *t != Target::Id(String::new())).collect()
+    lines
+        .map_while(Result::ok)
+        .map(|line| target(line.trim()))
+        .filter(|t| *t != Target::Id(String::new()))
+        .collect()
 }

@@ -35,7 +35,8 @@ pub fn run(spool: &Spool, directories: &[String], options: &Options) -> Result<u
             if options.verbose {
                 os_log::info!("queue: {name}");
             }
-            let directory = Directory { spool, name, queue: Queue::from_str(name).ok(), options, first: pass == 1 };
+            let directory =
+                Directory { spool, name, queue: Queue::from_str(name).ok(), options, first: pass == 1 };
             let entries: Vec<WalkEntry> = spool.walk(name).filter_map(Result::ok).collect();
             for entry in entries {
                 if directory.visit(&entry)? {
@@ -129,9 +130,12 @@ impl Directory<'_> {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), String> {
         match self.spool.move_path(from, to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(format!("rename file {} as {}: {}", from.display(), to.display(), os_sys::error_text(&error)))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
+                "rename file {} as {}: {}",
+                from.display(),
+                to.display(),
+                os_sys::error_text(&error)
+            )),
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -29,6 +29,9 @@ struct Submitter {
 
 /// Takes the message from standard input, or makes the probe of `-bv`.
 pub(crate) fn deliver(config: &Config, options: &Options) -> Result<(), Fatal> {
+    let uid = nix::unistd::getuid().as_raw();
+    host_tables::authorize(config, host_config::param::AUTHORIZED_SUBMIT_USERS, uid, "submit mail")
+        .map_err(Fatal)?;
     let submitter = Submitter::find(options)?;
     let context =
         |text: &str| Fatal(format!("{}({}): {text}", to_external(&submitter.sender), submitter.uid));

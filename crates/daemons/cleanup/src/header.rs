@@ -189,7 +189,9 @@ impl Message<'_> {
             None | Some("") => "MAILER-DAEMON".to_owned(),
             Some(sender) => to_external(sender),
         };
-        let name = self.full_name.as_deref().unwrap_or_default();
+        // The mail system has no full name.
+        let null_sender = self.sender.as_deref().is_none_or(str::is_empty);
+        let name = self.full_name.as_deref().filter(|_| !null_sender).unwrap_or_default();
         let address = address.as_bytes();
         let value = match self.settings.from_format {
             _ if name.is_empty() => address.to_vec(),

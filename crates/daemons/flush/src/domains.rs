@@ -26,7 +26,11 @@ impl Domains {
         if site.is_empty() {
             return Ok(None);
         }
-        let ascii = if site.is_ascii() { site.to_owned() } else { idna::domain_to_ascii(site).unwrap_or_else(|_| site.to_owned()) };
+        let ascii = if site.is_ascii() {
+            site.to_owned()
+        } else {
+            idna::domain_to_ascii(site).unwrap_or_else(|_| site.to_owned())
+        };
         let ascii = ascii.to_ascii_lowercase();
         Ok(self.list.matches_string(&ascii)?.then_some(ascii))
     }

@@ -15,8 +15,7 @@ use proto_ipc::flush::{BAD, DENY, FAIL, OK, PROTOCOL};
 use domains::Domains;
 use requests::{Dialogue, Request};
 
-const SPEC: Spec =
-    Spec { announce: Some(PROTOCOL), process_limit: ProcessLimit::Zero, ..Spec::new("flush") };
+const SPEC: Spec = Spec { announce: Some(PROTOCOL), process_limit: ProcessLimit::Zero, ..Spec::new("flush") };
 
 /// The program, from its command line to its exit status.
 #[must_use]

@@ -41,9 +41,16 @@ impl Request {
             return (bytes.len() > LIST_LIMIT).then_some(None);
         }
         Some(match word {
-            Some(b"add") => decode::<Add>(bytes, format).ok().flatten().map(|(r, _)| Self::Add { site: r.site, id: r.queue_id }),
-            Some(b"send_site") => decode::<SendSite>(bytes, format).ok().flatten().map(|(r, _)| Self::SendSite(r.site)),
-            Some(b"send_file") => decode::<SendFile>(bytes, format).ok().flatten().map(|(r, _)| Self::SendFile(r.queue_id)),
+            Some(b"add") => decode::<Add>(bytes, format)
+                .ok()
+                .flatten()
+                .map(|(r, _)| Self::Add { site: r.site, id: r.queue_id }),
+            Some(b"send_site") => {
+                decode::<SendSite>(bytes, format).ok().flatten().map(|(r, _)| Self::SendSite(r.site))
+            }
+            Some(b"send_file") => {
+                decode::<SendFile>(bytes, format).ok().flatten().map(|(r, _)| Self::SendFile(r.queue_id))
+            }
             Some(b"rfrsh") => decode::<Plain>(bytes, format).ok().flatten().map(|_| Self::Refresh),
             Some(b"purge") => decode::<Plain>(bytes, format).ok().flatten().map(|_| Self::Purge),
             Some(_) | None => None,

@@ -73,6 +73,9 @@ impl PoolService for Showq {
         let Stream::Unix(stream) = client.stream else { return };
         let mut connection = Connection::from_stream(stream, Format::null(self.dialect));
         // A client that goes away early (`mailq | head`) is none of our business.
-        let _ = connection.set_timeout(self.timeout).map_err(proto_ipc::Error::from).and_then(|()| self.list(&mut connection));
+        let _ = connection
+            .set_timeout(self.timeout)
+            .map_err(proto_ipc::Error::from)
+            .and_then(|()| self.list(&mut connection));
     }
 }

@@ -26,7 +26,13 @@ pub struct Settings {
 }
 
 /// The entry of a complete file; `None` for anything else. Defects are logged.
-pub fn read(spool: &Spool, settings: &Settings, queue: Queue, found: &Found, dialect: Dialect) -> Option<Message> {
+pub fn read(
+    spool: &Spool,
+    settings: &Settings,
+    queue: Queue,
+    found: &Found,
+    dialect: Dialect,
+) -> Option<Message> {
     let metadata = std::fs::symlink_metadata(&found.path).ok()?;
     if !is_ready(&metadata) {
         return None;
@@ -41,8 +47,11 @@ pub fn read(spool: &Spool, settings: &Settings, queue: Queue, found: &Found, dia
 
 /// The entry without what the 3.7 dialect does not have.
 pub fn in_old_dialect(message: Message) -> Message37 {
-    let recipients =
-        message.recipients.into_iter().map(|r| Recipient37 { recipient: r.recipient, reason: r.reason }).collect();
+    let recipients = message
+        .recipients
+        .into_iter()
+        .map(|r| Recipient37 { recipient: r.recipient, reason: r.reason })
+        .collect();
     Message37 {
         queue_name: message.queue_name,
         queue_id: message.queue_id,
@@ -138,7 +147,8 @@ impl<'a> Entry<'a> {
             }
         };
         for entry in entries {
-            let recipient = if entry.recipient.is_empty() { "<>".to_owned() } else { self.clean(&entry.recipient) };
+            let recipient =
+                if entry.recipient.is_empty() { "<>".to_owned() } else { self.clean(&entry.recipient) };
             self.remember(&recipient);
             self.message.recipients.push(Recipient {
                 original_recipient: self.clean(&entry.original_recipient),

@@ -2,8 +2,8 @@
 
 use host_delivery::Job;
 use host_spool::ReadError;
+use mail_mime::Limits;
 use mail_mime::downgrade::Downgrade;
-use mail_mime::{Limits, Problem};
 
 use crate::stream::{Broken, Stream};
 
@@ -24,7 +24,7 @@ pub enum NotSent {
     /// The connection.
     Broken(Broken),
     /// The MIME structure cannot be converted.
-    Mime(Problem),
+    Mime,
 }
 
 /// Sends the content, without the final dot.
@@ -50,7 +50,7 @@ pub fn send(job: &mut Job, rules: Rules, stream: &mut Stream) -> Result<(), NotS
                         result = writer.piece(bytes, terminated, stream);
                     }
                 });
-                fed.map_err(NotSent::Mime)?;
+                fed.map_err(|_| NotSent::Mime)?;
                 result.map_err(NotSent::Broken)?;
             }
             converter.finish(&mut |terminated, bytes| {

@@ -284,6 +284,8 @@ fn connect(settings: &Settings, server: &Server) -> Result<Stream, String> {
 
 fn connect_tcp(to: SocketAddr, bind: Option<IpAddr>, settings: &Settings) -> std::io::Result<TcpStream> {
     match bind {
+        // Zero: as long as the system takes (`lmtp_connect_timeout`).
+        None if settings.timeouts.connect.is_zero() => TcpStream::connect(to),
         None => TcpStream::connect_timeout(&to, settings.timeouts.connect),
         Some(from) => os_sys::net::connect_from(from, to, settings.timeouts.connect),
     }

@@ -1,6 +1,7 @@
 //! One mail transaction on a session: MAIL, RCPT, DATA, content, results for each recipient.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use host_delivery::{Job, RecipientInfo, Stamp};
 use mail_address::to_external;
@@ -183,9 +184,7 @@ impl Transaction<'_> {
 
     fn drain(&mut self) -> Result<(), Detail> {
         while let Some(step) = self.outstanding.pop_front() {
-            if step == Step::Data {
-                self.session.stream.set_timeout(self.settings.timeouts.data_init);
-            }
+            self.session.stream.set_timeout(self.limit(step));
             match self.session.read(step.doing()) {
                 Ok(reply) => self.take(step, &reply)?,
                 Err(detail) => {
@@ -195,6 +194,18 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How long the reply to this command may take.
+    const fn limit(&self, step: Step) -> Duration {
+        let limits = &self.settings.timeouts;
+        match step {
+            Step::Reuse | Step::Cancel => limits.rset,
+            Step::XforwardName | Step::XforwardProtocol => limits.xforward,
+            Step::Mail => limits.mail,
+            Step::Rcpt(_) => limits.rcpt,
+            Step::Data => limits.data_init,
+        }
     }
 
     fn take(&mut self, step: Step, reply: &Reply) -> Result<(), Detail> {
@@ -258,7 +269,7 @@ impl Transaction<'_> {
         match content::send(job, rules, &mut self.session.stream) {
             Ok(()) => {}
             Err(NotSent::Broken(broken)) => return Err(self.session.broke(broken, Doing::Body)),
-            Err(NotSent::Mime(_)) => {
+            Err(NotSent::Mime) => {
                 // Half a message went out: only a broken connection keeps the server from taking it for a whole one.
                 self.session.dead = true;
                 let detail = Detail::new(Dsn::new(5, 6, 0), "MIME nesting exceeds safety limit");
@@ -351,6 +362,7 @@ impl Transaction<'_> {
             envelope_id: &request.envelope_id,
             ret: request.ret_flags,
             smtputf8: SendOptions(request.sendopts).has(SendOptions::UTF8_REQUESTED),
+            dummy_auth: self.settings.dummy_mail_auth,
         };
         mail_command(&self.envelope_form(&request.sender), &parameters, &self.session.features)
     }

@@ -28,9 +28,10 @@ pub fn leading_number(payload: &[u8]) -> i64 {
         Some((b'+', rest)) => (false, rest),
         Some(_) | None => (false, text),
     };
-    let value = digits.iter().take_while(|b| b.is_ascii_digit()).fold(0i64, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
-    });
+    let value = digits
+        .iter()
+        .take_while(|b| b.is_ascii_digit())
+        .fold(0i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
     if negative { -value } else { value }
 }
 
@@ -40,7 +41,9 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_far_as_they_go() {
-        for (text, value) in [("1795580677 5", 1_795_580_677), (" 12", 12), ("5x", 5), ("-5", -5), ("xyz", 0), ("", 0)] {
+        for (text, value) in
+            [("1795580677 5", 1_795_580_677), (" 12", 12), ("5x", 5), ("-5", -5), ("xyz", 0), ("", 0)]
+        {
             assert_eq!(leading_number(text.as_bytes()), value, "{text}");
         }
     }

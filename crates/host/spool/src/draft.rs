@@ -87,7 +87,10 @@ impl<D: Disk> Draft<D> {
     pub fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let end = offset.saturating_add(bytes.len() as u64);
         if end > self.position() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "overwrite after the end of a queue file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "overwrite after the end of a queue file",
+            ));
         }
         if end <= self.written {
             return self.spool.disk().write(&self.file, offset, bytes);

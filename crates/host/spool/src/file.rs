@@ -307,7 +307,10 @@ impl<D: Disk> QueueFile<D> {
             return Ok(());
         }
         if !expected.iter().any(|k| k.byte() == byte) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no such record at offset {offset}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("no such record at offset {offset}"),
+            ));
         }
         self.overwrite(offset, &[kind.byte()])
     }
@@ -338,7 +341,9 @@ impl<D: Disk> QueueFile<D> {
     /// Where the pointer at `offset` leads; `None`: 0, which means nowhere.
     fn pointer_target(&mut self, offset: u64, payload: Range<usize>) -> Result<Option<u64>, ReadError> {
         let text = String::from_utf8_lossy(self.buffer.get(payload).unwrap_or_default());
-        let Some(target) = text.trim().parse::<u64>().ok().filter(|&target| target <= i64::MAX.unsigned_abs()) else {
+        let Some(target) =
+            text.trim().parse::<u64>().ok().filter(|&target| target <= i64::MAX.unsigned_abs())
+        else {
             return Err(ReadError::Pointer(text.trim().to_owned()));
         };
         if target != 0 && target <= offset {

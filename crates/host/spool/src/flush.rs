@@ -63,7 +63,9 @@ impl<D: Disk> Spool<D> {
             match QueueId::parse(&text) {
                 Ok(id) if seen.insert(id.clone()) => found.push(id),
                 Ok(_) => {}
-                Err(_) => os_log::warning!("bad queue id \"{text:.30}...\" in fast flush log {}", path.display()),
+                Err(_) => {
+                    os_log::warning!("bad queue id \"{text:.30}...\" in fast flush log {}", path.display())
+                }
             }
         }
         self.disk().truncate(&file, 0)?;

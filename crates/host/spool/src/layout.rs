@@ -27,8 +27,15 @@ pub enum Queue {
 
 impl Queue {
     /// All queues.
-    pub const ALL: [Self; 7] =
-        [Self::Maildrop, Self::Incoming, Self::Active, Self::Deferred, Self::Hold, Self::Corrupt, Self::Saved];
+    pub const ALL: [Self; 7] = [
+        Self::Maildrop,
+        Self::Incoming,
+        Self::Active,
+        Self::Deferred,
+        Self::Hold,
+        Self::Corrupt,
+        Self::Saved,
+    ];
 
     /// The name, which is the directory's.
     #[must_use]

@@ -83,7 +83,9 @@ impl LogEntry {
             let _ = writeln!(out, "<{bare}>: {reason}");
         }
         let _ = writeln!(out, "recipient={recipient}");
-        if !self.original_recipient.is_empty() && !self.original_recipient.eq_ignore_ascii_case(&self.recipient) {
+        if !self.original_recipient.is_empty()
+            && !self.original_recipient.eq_ignore_ascii_case(&self.recipient)
+        {
             let _ = writeln!(out, "original_recipient={}", clean(&self.original_recipient));
         }
         if self.offset > 0 {
@@ -96,9 +98,10 @@ impl LogEntry {
             let _ = writeln!(out, "notify_flags={}", self.notify.0);
         }
         let _ = writeln!(out, "status={}\naction={}", self.detail.dsn, self.action.as_str());
-        for (name, value, pair) in
-            [("diag_type", "diag_text", &self.detail.diagnostic), ("mta_type", "mta_mname", &self.detail.remote_mta)]
-        {
+        for (name, value, pair) in [
+            ("diag_type", "diag_text", &self.detail.diagnostic),
+            ("mta_type", "mta_mname", &self.detail.remote_mta),
+        ] {
             if let Some((kind, text)) = pair
                 && !kind.is_empty()
                 && !text.is_empty()
@@ -157,8 +160,7 @@ impl<D: Disk> Spool<D> {
         let file = self.open_log_locked(log, id)?;
         let end = file.metadata()?.len();
         let text = entry.to_text(self.log_settings().backwards_compatible);
-        let result =
-            self.disk().write(&file, end, text.as_bytes()).and_then(|()| self.disk().sync(&file));
+        let result = self.disk().write(&file, end, text.as_bytes()).and_then(|()| self.disk().sync(&file));
         if result.is_err() {
             let _ = self.disk().truncate(&file, end);
         }

@@ -260,8 +260,7 @@ impl<D: Disk> Spool<D> {
             self.disk.set_mode(file, 0o600 | extra_mode)?;
         }
         let now = os_sys::time::now();
-        let id =
-            QueueId::new(self.layout().id_style, now.as_secs(), now.subsec_micros(), metadata.ino());
+        let id = QueueId::new(self.layout().id_style, now.as_secs(), now.subsec_micros(), metadata.ino());
         self.move_path(temporary, &self.path(queue, &id))?;
         Ok(id)
     }
@@ -269,7 +268,8 @@ impl<D: Disk> Spool<D> {
 
 /// The empty path when the current directory is the queue directory, or when that cannot be seen (after a chroot).
 fn base_of(queue_directory: &Path) -> PathBuf {
-    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let identity =
+        |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
     match identity(queue_directory) {
         None => PathBuf::new(),
         there if there == identity(Path::new(".")) => PathBuf::new(),
@@ -286,5 +286,9 @@ fn open_regular(path: &Path, writable: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
     let file = OpenOptions::new().read(true).write(writable).custom_flags(flags.bits()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file")) }
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"))
+    }
 }

@@ -22,7 +22,13 @@ struct Combined {
     tables: Vec<Arc<dyn Lookup>>,
 }
 
-pub(crate) fn open(kind: &str, name: &str, flags: Flags, cx: &TableContext, depth: usize) -> Result<Arc<dyn Lookup>, OpenError> {
+pub(crate) fn open(
+    kind: &str,
+    name: &str,
+    flags: Flags,
+    cx: &TableContext,
+    depth: usize,
+) -> Result<Arc<dyn Lookup>, OpenError> {
     let spec = format!("{kind}:{name}");
     let bad = |what: &str| OpenError(format!("{what}: \"{spec}\"; need \"{kind}:{{type:name...}}\""));
     let members = members(name).map_err(|reason| bad(&reason))?;
@@ -107,8 +113,11 @@ pub(crate) fn randmap(name: &str) -> Result<Arc<dyn Lookup>, OpenError> {
 impl Lookup for Random {
     fn lookup(&self, _key: &str) -> Found {
         // A multiplicative generator's high bits are even enough for load sharing.
-        let step = |state: usize| state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let state = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |s| Some(step(s))).unwrap_or(0);
+        let step = |state: usize| {
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+        };
+        let state =
+            self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |s| Some(step(s))).unwrap_or(0);
         let index = (step(state) >> 33) % self.values.len().max(1);
         Ok(self.values.get(index).cloned())
     }

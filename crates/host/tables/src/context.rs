@@ -48,7 +48,8 @@ impl TableContext {
                 proxymap_service: config.str(param::PROXYMAP_SERVICE_NAME)?,
                 ipc_timeout: config.time(param::IPC_TIMEOUT)?,
                 dialect: proto_ipc::Dialect::from_name(&dialect).unwrap_or_default(),
-                socketmap_max_reply_size: usize::try_from(config.int(param::SOCKETMAP_MAX_REPLY_SIZE)?).unwrap_or(100_000),
+                socketmap_max_reply_size: usize::try_from(config.int(param::SOCKETMAP_MAX_REPLY_SIZE)?)
+                    .unwrap_or(100_000),
             }),
         })
     }

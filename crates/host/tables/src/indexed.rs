@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use mail_lookup::{Found, KeyClass, Lookup, LookupError, Owner};
 
+use crate::Flags;
 use crate::bdb::{Broken, Database, Method};
 use crate::open::{OpenError, reason};
-use crate::Flags;
 
 /// A source may be this much newer before it is reported, so that an edit in progress is not.
 const STALE_GRACE: Duration = Duration::from_secs(100);

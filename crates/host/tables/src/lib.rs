@@ -3,6 +3,7 @@
 //!
 //! Tables never panic on what is in a file or comes over a socket: a broken table is a [`mail_lookup::LookupError`].
 
+mod authorized;
 mod bdb;
 mod combined;
 mod context;
@@ -19,6 +20,7 @@ pub mod source;
 pub mod store;
 mod texthash;
 
+pub use authorized::authorize;
 pub use context::TableContext;
 pub use maps::Maps;
 pub use match_list::{Kind, MatchList};

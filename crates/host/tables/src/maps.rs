@@ -40,7 +40,11 @@ impl Maps {
     ///
     /// # Errors
     /// As [`Lookup::lookup`].
-    pub fn find_with_owner(&self, key: &str, partial: bool) -> Result<Option<(String, String, Owner)>, LookupError> {
+    pub fn find_with_owner(
+        &self,
+        key: &str,
+        partial: bool,
+    ) -> Result<Option<(String, String, Owner)>, LookupError> {
         if key.is_empty() {
             return Ok(None);
         }

@@ -81,7 +81,9 @@ pub(crate) fn socketmap(name: &str, flags: Flags, cx: &TableContext) -> Result<A
     if flags.paranoid {
         return Err(OpenError(format!("socketmap:{name} map is not allowed for security-sensitive data")));
     }
-    let Some((server, map)) = name.rsplit_once(':').filter(|(server, map)| !server.is_empty() && !map.is_empty()) else {
+    let Some((server, map)) =
+        name.rsplit_once(':').filter(|(server, map)| !server.is_empty() && !map.is_empty())
+    else {
         return Err(OpenError("socketmap requires server:socketmap argument".to_owned()));
     };
     let address = match server.split_once(':') {
@@ -127,7 +129,10 @@ impl Network {
                     Ok(stream) => *slot = Some(BufReader::new(stream)),
                     Err(error) => {
                         os_log::warning!("connect to TCP map {target}: {}", reason(&error));
-                        return Err(LookupError::Temporary(format!("connect to TCP map {target}: {}", reason(&error))));
+                        return Err(LookupError::Temporary(format!(
+                            "connect to TCP map {target}: {}",
+                            reason(&error)
+                        )));
                     }
                 }
             }
@@ -189,7 +194,8 @@ impl Network {
             _ => "unknown",
         };
         let text = if class == "unknown" { reply } else { text };
-        let shown = mail_text::printable::printable(mail_text::printable::truncated(text, 200).as_bytes(), false);
+        let shown =
+            mail_text::printable::printable(mail_text::printable::truncated(text, 200).as_bytes(), false);
         let ending = if shown.is_empty() { String::new() } else { format!(": {shown}") };
         os_log::warning!("{} socketmap server {class} error{ending}", self.name);
         Err(match class {

@@ -32,7 +32,9 @@ impl Pattern {
         if masked != network {
             let suggestion =
                 if bracketed { format!("[{masked}]/{length}") } else { format!("{masked}/{length}") };
-            return Err(format!("non-null host address bits in \"{text}\", perhaps you should use \"{suggestion}\" instead"));
+            return Err(format!(
+                "non-null host address bits in \"{text}\", perhaps you should use \"{suggestion}\" instead"
+            ));
         }
         Ok(Self { network, length })
     }
@@ -93,14 +95,21 @@ mod tests {
             ("[fe80::]/10", "fe81::1", true),
             ("1.2.3.4", "1.2.3.4", true),
         ] {
-            assert_eq!(Pattern::parse(pattern).unwrap().matches(address.parse().unwrap()), want, "{pattern} {address}");
+            assert_eq!(
+                Pattern::parse(pattern).unwrap().matches(address.parse().unwrap()),
+                want,
+                "{pattern} {address}"
+            );
         }
     }
 
     #[test]
     fn bad_patterns_say_what_is_wrong() {
         for (pattern, want) in [
-            ("1.2.3.4/24", "non-null host address bits in \"1.2.3.4/24\", perhaps you should use \"1.2.3.0/24\" instead"),
+            (
+                "1.2.3.4/24",
+                "non-null host address bits in \"1.2.3.4/24\", perhaps you should use \"1.2.3.0/24\" instead",
+            ),
             ("1.2.3.0/33", "bad mask length in \"1.2.3.0/33\""),
             ("1.2.3.0/x", "bad mask value in \"1.2.3.0/x\""),
             ("1.2.3/24", "bad network value in \"1.2.3/24\""),

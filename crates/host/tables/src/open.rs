@@ -16,8 +16,22 @@ pub struct Table;
 
 /// The table types, in the order of `postconf -m`.
 pub const TYPES: &[&str] = &[
-    "btree", "cidr", "environ", "fail", "hash", "inline", "pipemap", "proxy", "randmap", "regexp", "socketmap",
-    "static", "tcp", "texthash", "unionmap", "unix",
+    "btree",
+    "cidr",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "regexp",
+    "socketmap",
+    "static",
+    "tcp",
+    "texthash",
+    "unionmap",
+    "unix",
 ];
 
 /// How deep wrappers (`unionmap:{pipemap:{…}}`) may nest.
@@ -45,7 +59,12 @@ impl Table {
     }
 }
 
-pub(crate) fn open_nested(spec: &str, flags: Flags, cx: &TableContext, depth: usize) -> Result<Arc<dyn Lookup>, OpenError> {
+pub(crate) fn open_nested(
+    spec: &str,
+    flags: Flags,
+    cx: &TableContext,
+    depth: usize,
+) -> Result<Arc<dyn Lookup>, OpenError> {
     let (kind, name) = split_spec(spec)?;
     if depth > MAX_NESTING {
         return Err(OpenError(format!("open {spec}: tables are nested too deeply")));
@@ -77,9 +96,9 @@ pub(crate) fn open_nested(spec: &str, flags: Flags, cx: &TableContext, depth: us
 pub fn split_spec(spec: &str) -> Result<(&str, &str), OpenError> {
     match spec.split_once(':') {
         Some((kind, name)) if !kind.is_empty() && (!name.is_empty() || kind == "environ") => Ok((kind, name)),
-        Some(_) | None => Err(OpenError(format!(
-            "open dictionary: expecting \"type:name\" form instead of \"{spec}\""
-        ))),
+        Some(_) | None => {
+            Err(OpenError(format!("open dictionary: expecting \"type:name\" form instead of \"{spec}\"")))
+        }
     }
 }
 

@@ -107,9 +107,8 @@ fn load<C, A>(
 
 fn rule_lines(kind: &str, name: &str) -> Result<(Vec<(usize, String)>, Owner), OpenError> {
     if name.starts_with('{') {
-        let bad = |e: mail_text::list::BraceError| {
-            OpenError(format!("bad syntax: \"{kind}:{name}\": {}", e.0))
-        };
+        let bad =
+            |e: mail_text::list::BraceError| OpenError(format!("bad syntax: \"{kind}:{name}\": {}", e.0));
         let inside = mail_text::list::braced(name).map_err(bad)?;
         let mut lines = Vec::new();
         for (number, group) in mail_text::list::words_with_groups(inside).into_iter().enumerate() {

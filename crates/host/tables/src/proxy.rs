@@ -63,7 +63,9 @@ pub(crate) fn open(name: &str, flags: Flags, cx: &TableContext) -> Result<Arc<dy
     let regsub = if flags.no_regsub { bit::NO_REGSUB } else { 0 };
     let fold = if flags.fold { bit::FOLD_FIXED } else { 0 };
     let instance_flags = bit::LOCK | regsub | fold;
-    let status = client.open(table, instance_flags).map_err(|error| OpenError(format!("open proxy:{name}: {error}")))?;
+    let status = client
+        .open(table, instance_flags)
+        .map_err(|error| OpenError(format!("open proxy:{name}: {error}")))?;
     match status.status {
         proxymap::OK => {}
         proxymap::DENY => {
@@ -96,7 +98,8 @@ impl Client {
     /// Runs one exchange, on the open connection if it is fresh, else on a new one; a lost connection is made again.
     fn ask<T>(&self, mut exchange: impl FnMut(&mut Connection) -> Result<T, Error>) -> Result<T, Error> {
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open = slot.take().filter(|(_, used)| used.elapsed() < IDLE).map(|(connection, _)| connection);
+        let mut open =
+            slot.take().filter(|(_, used)| used.elapsed() < IDLE).map(|(connection, _)| connection);
         let mut tries = 0;
         loop {
             let reused = open.is_some();
@@ -131,7 +134,11 @@ impl Client {
                     connection.send(&Open37 { request: request.clone(), table: table.clone(), flags })?;
                 }
                 Dialect::V3_11 => {
-                    connection.send(&Open { request: request.clone(), table: table.clone(), instance_flags: flags })?;
+                    connection.send(&Open {
+                        request: request.clone(),
+                        table: table.clone(),
+                        instance_flags: flags,
+                    })?;
                 }
             }
             connection.receive()
@@ -151,7 +158,13 @@ impl Lookup for Proxy {
                     connection.receive::<Value37>().map(|value| (value.status, value.value))
                 }
                 Dialect::V3_11 => {
-                    connection.send(&Query { request, table, instance_flags: self.instance_flags, flags, key })?;
+                    connection.send(&Query {
+                        request,
+                        table,
+                        instance_flags: self.instance_flags,
+                        flags,
+                        key,
+                    })?;
                     connection.receive::<Value>().map(|value| (value.status, value.value))
                 }
             }
@@ -160,7 +173,9 @@ impl Lookup for Proxy {
         match answer {
             Ok((proxymap::OK, value)) => Ok(Some(value)),
             Ok((proxymap::NOKEY, _)) => Ok(None),
-            Ok((proxymap::CONFIG, _)) => Err(LookupError::Configuration(format!("{}: configuration error", self.name))),
+            Ok((proxymap::CONFIG, _)) => {
+                Err(LookupError::Configuration(format!("{}: configuration error", self.name)))
+            }
             Ok((proxymap::DENY, _)) => {
                 os_log::warning!("proxymap service is not configured for table \"{}\"", self.table);
                 temporary(format!("{}: not approved", self.name))

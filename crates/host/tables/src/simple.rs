@@ -68,7 +68,8 @@ pub(crate) fn inline(name: &str, flags: Flags) -> Result<Arc<dyn Lookup>, OpenEr
     let inside = list::braced(name).map_err(|e| bad(&e.0))?;
     let mut records = HashMap::new();
     for element in list::words_with_groups(inside) {
-        let pair = if element.starts_with('{') { list::braced(element).map_err(|e| bad(&e.0))? } else { element };
+        let pair =
+            if element.starts_with('{') { list::braced(element).map_err(|e| bad(&e.0))? } else { element };
         let (key, value) = mail_text::logical::split_name_value(pair).map_err(|e| bad(&e))?;
         let key = if flags.fold { mail_address::fold(key) } else { key.to_owned() };
         records.insert(key, value.to_owned());
@@ -126,7 +127,8 @@ fn passwd(key: &str) -> Found {
 }
 
 fn group(key: &str) -> Found {
-    let found = nix::unistd::Group::from_name(key).map_err(|e| LookupError::Temporary(e.desc().to_owned()))?;
+    let found =
+        nix::unistd::Group::from_name(key).map_err(|e| LookupError::Temporary(e.desc().to_owned()))?;
     Ok(found.map(|group| {
         format!("{}:{}:{}:{}", group.name, group.passwd.to_string_lossy(), group.gid, group.mem.join(","))
     }))

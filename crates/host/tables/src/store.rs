@@ -57,7 +57,14 @@ impl Store {
     ///
     /// # Errors
     /// `open database X.db: …`
-    pub fn open(kind: &str, source: &str, fresh: bool, may_create: bool, mode: u32, ending: Ending) -> Result<Self, OpenError> {
+    pub fn open(
+        kind: &str,
+        source: &str,
+        fresh: bool,
+        may_create: bool,
+        mode: u32,
+        ending: Ending,
+    ) -> Result<Self, OpenError> {
         let method = match kind {
             "hash" => Method::Hash,
             "btree" => Method::Btree,
@@ -78,7 +85,9 @@ impl Store {
         if !fresh && length > 0 {
             records = load(&file, method).map_err(|broken| match broken {
                 Broken::Io(e) if e.raw_os_error().is_some() => failed(&e),
-                Broken::Io(_) | Broken::Format(_) => OpenError(format!("open database {path}: Invalid argument")),
+                Broken::Io(_) | Broken::Format(_) => {
+                    OpenError(format!("open database {path}: Invalid argument"))
+                }
             })?;
         }
         Ok(Self { path, method, ending, file, records, changed: fresh || length == 0 })

@@ -73,7 +73,8 @@ pub fn is_dot_string(local: &str) -> bool {
     const SPECIALS: &str = "()<>@,;:\\\"[]";
     !local.is_empty()
         && local.split('.').all(|atom| {
-            !atom.is_empty() && !atom.chars().any(|c| c == ' ' || c.is_ascii_control() || SPECIALS.contains(c))
+            !atom.is_empty()
+                && !atom.chars().any(|c| c == ' ' || c.is_ascii_control() || SPECIALS.contains(c))
         })
 }
 
@@ -81,7 +82,11 @@ pub fn is_dot_string(local: &str) -> bool {
 /// `owner-x` and `x-request` are not split on `-` (`owner_request_special`), neither are the reserved names
 /// `postmaster`, `mailer-daemon`, `double-bounce`. The extension comes without its delimiter. `None`: no extension.
 #[must_use]
-pub fn split_extension<'a>(local: &'a str, delimiters: &str, owner_request_special: bool) -> Option<(&'a str, &'a str)> {
+pub fn split_extension<'a>(
+    local: &'a str,
+    delimiters: &str,
+    owner_request_special: bool,
+) -> Option<(&'a str, &'a str)> {
     const RESERVED: [&str; 3] = ["postmaster", "mailer-daemon", "double-bounce"];
     if delimiters.is_empty() || RESERVED.iter().any(|name| local.eq_ignore_ascii_case(name)) {
         return None;

@@ -47,7 +47,11 @@ pub fn rewrite_list(list: &str, rewrite: &mut dyn FnMut(&str) -> Option<String>)
 
 /// [`rewrite_list`] for the value of header `name`: the first line leaves room for `name: `. Several addresses share a line
 /// of up to 70 characters; the others start on lines of their own.
-pub fn rewrite_header(name: &str, list: &str, rewrite: &mut dyn FnMut(&str) -> Option<String>) -> Option<String> {
+pub fn rewrite_header(
+    name: &str,
+    list: &str,
+    rewrite: &mut dyn FnMut(&str) -> Option<String>,
+) -> Option<String> {
     let mut items = group::grouped(scan(list, MAX_TOKENS));
     let mut changed = false;
     for item in &mut items {

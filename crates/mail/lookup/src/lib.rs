@@ -110,7 +110,8 @@ pub fn find_address(
             return Ok(Some((value, extension)));
         }
     }
-    Ok(maps.find(&format!("@{domain}"), true)?.map(|value| (value, extension)))
+    // A catch-all entry takes no extension along.
+    Ok(maps.find(&format!("@{domain}"), true)?.map(|value| (value, None)))
 }
 
 /// Looks an address up in external form, then, if that is different, in internal form.
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_search_goes_from_the_full_address_to_the_domain() {
-        let search = |local| AddressSearch { delimiters: "+", owner_request_special: true, domain_is_local: local };
+        let search =
+            |local| AddressSearch { delimiters: "+", owner_request_special: true, domain_is_local: local };
         for (table, local, want) in [
             (Table(&[("u+e@d", "1"), ("u@d", "2")]), true, Some(("1", None))),
             (Table(&[("u@d", "2"), ("u+e", "3")]), true, Some(("2", Some("+e")))),

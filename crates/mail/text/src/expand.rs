@@ -148,7 +148,7 @@ impl Expansion<'_> {
     }
 
     fn insert(&self, out: &mut String, name: &str, depth: usize) -> Step<()> {
-        if depth >= NESTING_LIMIT {
+        if depth > NESTING_LIMIT {
             return fail(format!("unreasonable macro call nesting: \"{name}\""));
         }
         let Some(value) = self.scope.value(name) else { return Ok(()) };

@@ -146,7 +146,10 @@ impl Database {
         match &self.store {
             Store::Memory(bytes) => {
                 let start = usize::try_from(start).map_err(|_| SHORT)?;
-                bytes.get(start..start + self.page_size).map(Cow::Borrowed).ok_or(Broken::Format("page outside of file"))
+                bytes
+                    .get(start..start + self.page_size)
+                    .map(Cow::Borrowed)
+                    .ok_or(Broken::Format("page outside of file"))
             }
             Store::File(file) => {
                 let mut bytes = vec![0; self.page_size];
@@ -208,10 +211,12 @@ impl Database {
                     kind::HASH | kind::HASH_UNSORTED => {
                         (self.hash_data(page, index)?, self.hash_data(page, index + 1)?)
                     }
-                    kind::BTREE_LEAF => match (self.btree_data(page, index)?, self.btree_data(page, index + 1)?) {
-                        (Some(key), Some(value)) => (key, value),
-                        (None, _) | (_, None) => continue,
-                    },
+                    kind::BTREE_LEAF => {
+                        match (self.btree_data(page, index)?, self.btree_data(page, index + 1)?) {
+                            (Some(key), Some(value)) => (key, value),
+                            (None, _) | (_, None) => continue,
+                        }
+                    }
                     kind::INVALID => continue,
                     _ => return Err(Broken::Format("unexpected page type")),
                 };

@@ -23,8 +23,13 @@ fn every_record_is_found_again() {
     let long = |n: usize| vec![b'v'; n * 37];
     let mut giant_keys: Records = (1..40).map(|n| (vec![b'k'; n * 301], vec![1, 2])).collect();
     giant_keys.extend(records(500, |_| b"x".to_vec()));
-    for set in [records(0, |_| vec![]), records(1, |_| vec![]), records(3000, |n| n.to_string().into_bytes()), records(300, long), giant_keys]
-    {
+    for set in [
+        records(0, |_| vec![]),
+        records(1, |_| vec![]),
+        records(3000, |n| n.to_string().into_bytes()),
+        records(300, long),
+        giant_keys,
+    ] {
         for file in [hash(&set, Identity::default()), btree(&set, Identity::default())] {
             let database = Database::from_bytes(file).unwrap();
             assert_eq!(all(&database), set);

@@ -74,7 +74,10 @@ mod tests {
                 Part::Text("c$(x".into())
             ])
         );
-        assert_eq!(parse("$2", 1), Err(vec!["out of range replacement index \"2\": skipping this rule".to_owned()]));
+        assert_eq!(
+            parse("$2", 1),
+            Err(vec!["out of range replacement index \"2\": skipping this rule".to_owned()])
+        );
         assert!(parse("$x", 1).is_err());
         assert!(parse("$", 1).is_err());
     }

@@ -63,7 +63,8 @@ fn bracketed(tokens: &mut Vec<Token>, out: &mut Vec<Item>, state: &mut State) {
     let Some(open) = tokens.iter().rposition(|token| token.is('<')) else { return };
     let inside = tokens.split_off(open + 1);
     tokens.pop();
-    let (comments, inside): (Vec<_>, Vec<_>) = inside.into_iter().partition(|t| matches!(t, Token::Comment(_)));
+    let (comments, inside): (Vec<_>, Vec<_>) =
+        inside.into_iter().partition(|t| matches!(t, Token::Comment(_)));
     out.extend(comments.into_iter().rev().map(Item::Token));
     let inside = without_route(inside);
     if !inside.is_empty() {

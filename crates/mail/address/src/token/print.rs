@@ -26,7 +26,11 @@ pub(super) fn plain(tokens: &[Token], quoted: bool) -> String {
         after_word = word;
         match token {
             Token::Quoted(text) if !quoted => out.push_str(text),
-            Token::Atom(_) | Token::Quoted(_) | Token::Comment(_) | Token::Literal(_) | Token::Operator(_) => {
+            Token::Atom(_)
+            | Token::Quoted(_)
+            | Token::Comment(_)
+            | Token::Literal(_)
+            | Token::Operator(_) => {
                 push(&mut out, token);
             }
         }

@@ -20,6 +20,8 @@ pub struct MailParameters<'a> {
     pub ret: i32,
     /// SMTPUTF8.
     pub smtputf8: bool,
+    /// `AUTH=<>` where the server has AUTH (`smtp_send_dummy_mail_auth`).
+    pub dummy_auth: bool,
 }
 
 /// Parameters of RCPT.
@@ -51,6 +53,9 @@ pub fn mail_command(sender: &str, parameters: &MailParameters<'_>, server: &Feat
     }
     if server.smtputf8 && parameters.smtputf8 {
         line.push_str(" SMTPUTF8");
+    }
+    if server.auth && parameters.dummy_auth {
+        line.push_str(" AUTH=<>");
     }
     line
 }
@@ -95,8 +100,14 @@ mod tests {
             extended: true,
             ..Features::default()
         };
-        let parameters =
-            MailParameters { size: 9, body: Some("8BITMIME"), envelope_id: "E+1", ret: 2, smtputf8: true };
+        let parameters = MailParameters {
+            size: 9,
+            body: Some("8BITMIME"),
+            envelope_id: "E+1",
+            ret: 2,
+            smtputf8: true,
+            dummy_auth: true,
+        };
         assert_eq!(
             mail_command("s@x", &parameters, &all),
             "MAIL FROM:<s@x> SIZE=9 BODY=8BITMIME ENVID=E+2B1 RET=HDRS SMTPUTF8"

@@ -36,6 +36,8 @@ pub struct Features {
     pub size: Option<u64>,
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
+    /// AUTH (RFC 4954).
+    pub auth: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
     /// SMTPUTF8 (RFC 6531).
@@ -66,6 +68,7 @@ impl Features {
             "PIPELINING" => self.pipelining = true,
             "SIZE" => self.size = Some(words.next().and_then(|w| w.parse().ok()).unwrap_or(0)),
             "STARTTLS" => self.starttls = true,
+            "AUTH" => self.auth = true,
             "DSN" => self.dsn = true,
             "SMTPUTF8" => self.smtputf8 = true,
             "XFORWARD" => words.for_each(|word| self.xforward(word)),
