@@ -5,6 +5,7 @@ use std::path::Path;
 
 use host_config::master_cf::Line;
 use host_config::{Config, param};
+use mail_text::expand::{Options, expand};
 
 use crate::master;
 use crate::names::{self, Names};
@@ -51,17 +52,20 @@ const DEPRECATED: &[(&str, &str)] = &[
 
 const SEE: &str = "See https://www.postfix.org/DEPRECATION_README.html for details";
 
-/// Names with neither value nor default in main.cf values.
+/// Names with neither value nor default in main.cf values, and values that cannot be expanded.
 pub(crate) fn undefined(config: &Config, dir: &Path, names: &Names, out: &mut Output) {
-    let mut seen = std::collections::BTreeSet::new();
     for (name, value) in config.settings() {
         if names::is_raw(name) {
             continue;
         }
+        let syntax = expand(value, Options::default(), &|name: &str| Some(name.to_owned()));
+        if let Err(mistake) = syntax {
+            out.warning(&mistake.to_string());
+        }
         for wanted in names::references(value) {
             let known =
                 config.is_explicit(wanted) || names.is_fixed(wanted) || param::LEGACY.contains(&wanted);
-            if !known && wanted != "stress" && seen.insert(wanted) {
+            if !known && wanted != "stress" {
                 out.warning(&format!("{}/main.cf: undefined parameter: {wanted}", dir.display()));
             }
         }
