@@ -134,10 +134,25 @@ fn replace(path: &Path, text: &[u8]) -> Outcome {
         .mode(0o600)
         .open(temporary)
         .map_err(|e| failed("open", &e))?;
-    file.lock().map_err(|e| failed("lock", &e))?;
+    let locked =
+        os_sys::lock::try_flock(&file, os_sys::lock::Mode::Exclusive).map_err(|e| failed("lock", &e))?;
+    if !locked {
+        return Err(format!("lock {}: somebody else is editing", temporary.display()));
+    }
     file.set_len(0).map_err(|e| failed("truncate", &e))?;
     file.write_all(text).map_err(|e| failed("write", &e))?;
     file.set_permissions(Permissions::from_mode(0o644)).map_err(|e| failed("chmod", &e))?;
     file.sync_all().map_err(|e| failed("fsync", &e))?;
     fs::rename(temporary, path).map_err(|e| failed("rename", &e))
+}
+
+/// Waits while another postconf edits, up to a minute.
+fn wait_for_lock(file: &File) -> std::io::Result<()> {
+    for _ in 0..600 {
+        if os_sys::lock::try_flock(file, os_sys::lock::Mode::Exclusive)? {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    Err(std::io::ErrorKind::WouldBlock.into())
 }

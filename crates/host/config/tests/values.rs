@@ -1,8 +1,10 @@
 //! main.cf files on disk, read as daemons read them.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use host_config::param::Kind;
 use host_config::{Config, Suffix, param};
 
 struct Dir(PathBuf);
@@ -138,4 +140,21 @@ fn ports_have_names_of_their_own() {
     assert_eq!(config.port("2525").unwrap(), Some(2525));
     assert_eq!(config.port("submissions").unwrap(), Some(465));
     assert_eq!(config.port("smtp").unwrap(), Some(25));
+}
+
+#[test]
+fn every_default_is_a_valid_value() {
+    let config = Dir::new("defaults", "mail_owner = daemon\nvirtual_mailbox_base = /\n").load();
+    for row in param::TABLE.iter().filter(|row| row.kind != Kind::Raw) {
+        let text = config.default_text(row.name).unwrap().unwrap().into_owned();
+        config.expand(&text).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+    }
+    let mut explicit = config.clone();
+    for row in param::TABLE.iter().filter(|row| !row.default.is_empty()) {
+        let text = config.default_text(row.name).unwrap().unwrap().into_owned();
+        explicit.set(row.name, &text);
+    }
+    explicit.set("mail_owner", "daemon");
+    explicit.set("setgid_group", "mail");
+    explicit.check("smtpd").unwrap();
 }
