@@ -26,8 +26,8 @@ pub fn main() -> ExitCode {
 
 /// Where records go.
 enum Postlogd {
-    /// `maillog_file`
-    File(Arc<std::fs::File>),
+    /// `maillog_file`, and the lines that wait for one write.
+    File(Arc<std::fs::File>, Vec<u8>),
     /// No `maillog_file`: records of programs with an older configuration go to syslog.
     Syslog,
 }
@@ -50,7 +50,7 @@ impl Postlogd {
         let file = Arc::new(file);
         let destination = Destination { file: Some(Arc::clone(&file)), ..config.log_destination()? };
         os_log::open(&format!("{}/{}", config.str(param::SYSLOG_NAME)?, startup.program), destination);
-        Ok(Self::File(file))
+        Ok(Self::File(file, Vec::new()))
     }
 }
 
@@ -58,18 +58,24 @@ impl TriggerService for Postlogd {
     fn trigger(&mut self, request: &[u8]) {
         let record = request.get(..RECORD_LIMIT).unwrap_or(request);
         match self {
-            Self::File(file) => {
-                let mut line = record.to_vec();
-                line.push(b'\n');
-                if let Err(error) = (&**file).write_all(&line) {
-                    os_log::fatal!("write maillog_file: {}", os_sys::error_text(&error));
-                }
+            Self::File(_, lines) => {
+                lines.extend_from_slice(record);
+                lines.push(b'\n');
             }
             Self::Syslog => {
                 if let Some((severity, program, text)) = split(&String::from_utf8_lossy(record)) {
                     os_log::forward(severity, program, text);
                 }
             }
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Self::File(file, lines) = self {
+            if let Err(error) = (&**file).write_all(lines) {
+                os_log::fatal!("write maillog_file: {}", os_sys::error_text(&error));
+            }
+            lines.clear();
         }
     }
 }

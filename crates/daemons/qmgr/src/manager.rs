@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use engine_scheduler::{
     Action, BatchOptions, MessageId, RecipientIndex, Routed, Scheduler, TransportId, destination_key,
@@ -68,7 +68,13 @@ pub struct Manager {
     probes: usize,
     due_timer: Option<(Duration, TimerId)>,
     run_timer: Option<TimerId>,
+    /// When incoming was last looked through, and the timer for the scan that waits.
+    last_scan: Option<Instant>,
+    scan_timer: Option<TimerId>,
 }
+
+/// Triggers that come closer together share one scan of the incoming queue: each scan looks at every file there.
+const SCAN_PAUSE: Duration = Duration::from_millis(5);
 
 impl Manager {
     /// Nothing is in the active queue yet.
@@ -97,6 +103,8 @@ impl Manager {
             probes: 0,
             due_timer: None,
             run_timer: None,
+            last_scan: None,
+            scan_timer: None,
         })
     }
 
@@ -117,8 +125,22 @@ impl Manager {
         if requests.flags.flush {
             self.scheduler.unthrottle_all(os_sys::time::now());
         }
+        if requests.incoming {
+            self.last_scan = Some(Instant::now());
+        }
         self.incoming.request(&self.shared.spool, requests.incoming, requests.flags);
         self.deferred.request(&self.shared.spool, requests.deferred, requests.flags);
+    }
+
+    /// How long a plain request to scan incoming may wait.
+    fn scan_pause(&self, requests: Requests) -> Option<Duration> {
+        let plain = requests.incoming && !requests.deferred && requests.flags == ScanFlags::default();
+        let since = self.last_scan.filter(|_| plain)?.elapsed();
+        SCAN_PAUSE.checked_sub(since).filter(|left| !left.is_zero())
+    }
+
+    fn begin_incoming_scan(&mut self) {
+        self.request(Requests { incoming: true, deferred: false, flags: ScanFlags::default() });
     }
 
     /// One turn: what the scheduler wants, then new files.
@@ -372,6 +394,9 @@ impl EventService for Manager {
         } else if self.run_timer == Some(timer) {
             self.run_timer = Some(cx.after(self.settings.queue_run_delay));
             self.deferred.request(&self.shared.spool, true, ScanFlags::default());
+        } else if self.scan_timer == Some(timer) {
+            self.scan_timer = None;
+            self.begin_incoming_scan();
         } else if let Some(transport) = self.retries.remove(&timer) {
             self.connect_agent(cx, transport);
         } else if let Some(token) = self.timeouts.remove(&timer) {
@@ -386,7 +411,15 @@ impl EventService for Manager {
     }
 
     fn trigger(&mut self, cx: &mut Cx, request: &[u8]) {
-        self.request(Requests::parse(request));
+        let requests = Requests::parse(request);
+        match self.scan_pause(requests) {
+            Some(left) => {
+                if self.scan_timer.is_none() {
+                    self.scan_timer = Some(cx.after(left));
+                }
+            }
+            None => self.request(requests),
+        }
         self.turn(cx);
     }
 

@@ -13,6 +13,8 @@ const OUTPUT_BLOCK: usize = 64 * 1024;
 const INPUT_BLOCK: usize = 4 * 1024;
 /// A reply line longer than this ends the conversation.
 const LINE_LIMIT: usize = 64 * 1024;
+/// Bytes that a socket buffer takes without a wait.
+const SURELY_TAKEN: usize = 16 * 1024;
 
 /// TCP, or a unix socket (LMTP).
 #[derive(Debug)]
@@ -35,6 +37,9 @@ pub enum Broken {
 pub struct Stream {
     socket: Socket,
     timeout: Duration,
+    /// What the socket knows of it.
+    read_timeout: Duration,
+    write_timeout: Duration,
     input: Vec<u8>,
     consumed: usize,
     output: Vec<u8>,
@@ -50,28 +55,43 @@ impl Stream {
     }
 
     fn new(socket: Socket) -> Self {
-        Self { socket, timeout: Duration::ZERO, input: Vec::new(), consumed: 0, output: Vec::new() }
+        let zero = Duration::ZERO;
+        Self {
+            socket,
+            timeout: zero,
+            read_timeout: zero,
+            write_timeout: zero,
+            input: Vec::new(),
+            consumed: 0,
+            output: Vec::new(),
+        }
     }
 
-    /// Limit for each read and write from now on.
+    /// Limit for each read and write from now on; the socket is told when it matters.
     pub fn set_timeout(&mut self, timeout: Duration) {
-        let timeout = timeout.max(Duration::from_secs(1));
-        if timeout == self.timeout {
-            return;
-        }
-        let set = match &self.socket {
-            Socket::Tcp(s) => {
-                s.set_read_timeout(Some(timeout)).and_then(|()| s.set_write_timeout(Some(timeout)))
+        self.timeout = timeout.max(Duration::from_secs(1));
+    }
+
+    fn limit_reads(&mut self) -> io::Result<()> {
+        if self.read_timeout != self.timeout {
+            match &self.socket {
+                Socket::Tcp(s) => s.set_read_timeout(Some(self.timeout))?,
+                Socket::Unix(s) => s.set_read_timeout(Some(self.timeout))?,
             }
-            Socket::Unix(s) => {
-                s.set_read_timeout(Some(timeout)).and_then(|()| s.set_write_timeout(Some(timeout)))
-            }
-        };
-        match set {
-            Ok(()) => self.timeout = timeout,
-            // A dead socket says so again at the next read.
-            Err(error) => os_log::warning!("set socket timeout: {error}"),
+            self.read_timeout = self.timeout;
         }
+        Ok(())
+    }
+
+    fn limit_writes(&mut self) -> io::Result<()> {
+        if self.output.len() > SURELY_TAKEN && self.write_timeout != self.timeout {
+            match &self.socket {
+                Socket::Tcp(s) => s.set_write_timeout(Some(self.timeout))?,
+                Socket::Unix(s) => s.set_write_timeout(Some(self.timeout))?,
+            }
+            self.write_timeout = self.timeout;
+        }
+        Ok(())
     }
 
     /// Buffers a command line.
@@ -90,6 +110,7 @@ impl Stream {
         if self.output.is_empty() {
             return Ok(());
         }
+        self.limit_writes().map_err(|error| broken(&error))?;
         let result = match &mut self.socket {
             Socket::Tcp(s) => s.write_all(&self.output),
             Socket::Unix(s) => s.write_all(&self.output),
@@ -128,6 +149,7 @@ impl Stream {
     fn fill(&mut self) -> Result<(), Broken> {
         self.input.drain(..self.consumed);
         self.consumed = 0;
+        self.limit_reads().map_err(|error| broken(&error))?;
         let held = self.input.len();
         self.input.resize(held + INPUT_BLOCK, 0);
         let room = self.input.get_mut(held..).unwrap_or_default();
@@ -151,17 +173,14 @@ impl Stream {
 
     /// Whether the server has said something, or hung up, that nobody asked for.
     pub fn is_readable(&self) -> bool {
-        let mut byte = [0u8];
-        let peeked = match &self.socket {
-            Socket::Tcp(s) => s.set_nonblocking(true).and_then(|()| {
-                let result = s.peek(&mut byte);
-                s.set_nonblocking(false)?;
-                result
-            }),
-            // std cannot peek at unix sockets; they are not cached.
-            Socket::Unix(_) => return true,
+        use nix::sys::socket::{MsgFlags, recv};
+        use std::os::fd::AsRawFd;
+        let descriptor = match &self.socket {
+            Socket::Tcp(s) => s.as_raw_fd(),
+            Socket::Unix(s) => s.as_raw_fd(),
         };
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let peeked = recv(descriptor, &mut [0u8], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+        !matches!(peeked, Err(nix::errno::Errno::EAGAIN))
     }
 }
 

@@ -1,6 +1,9 @@
 //! The client's name and rights, at the start of a session.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use host_daemon::Client as Accepted;
 use host_tables::MatchList;
@@ -51,46 +54,100 @@ fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// What the name service says about an address.
+#[derive(Clone)]
+struct Names {
+    reverse: Option<String>,
+    reverse_status: NameStatus,
+    /// The reverse name, when it leads back to the address.
+    name: Option<String>,
+    name_status: NameStatus,
+    warning: Option<String>,
+}
+
+/// How long an answer serves further connections from the same address.
+const NAMES_LIFETIME: Duration = Duration::from_secs(5);
+/// Addresses remembered at a time.
+const NAMES_LIMIT: usize = 1000;
+
+/// Names of clients that connected just now: a client with many connections is looked up once.
+#[derive(Default)]
+pub(crate) struct NameCache(Mutex<HashMap<IpAddr, (Instant, Names)>>);
+
+impl NameCache {
+    fn names(&self, address: IpAddr) -> Names {
+        let now = Instant::now();
+        let known =
+            self.lock().get(&address).filter(|(until, _)| *until > now).map(|(_, names)| names.clone());
+        known.unwrap_or_else(|| {
+            let names = look_up(address);
+            let mut cache = self.lock();
+            if cache.len() >= NAMES_LIMIT {
+                cache.retain(|_, (until, _)| *until > now);
+            }
+            if cache.len() < NAMES_LIMIT {
+                cache.insert(address, (now + NAMES_LIFETIME, names.clone()));
+            }
+            names
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, (Instant, Names)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Finds the name of the address and whether the name leads back to it.
-pub(crate) fn look_up_names(client: &mut Client, enabled: bool) {
+pub(crate) fn look_up_names(cache: &NameCache, client: &mut Client, enabled: bool) {
     let Ok(address) = client.address.parse::<IpAddr>() else { return };
     if client.names_given || !enabled {
         return;
     }
+    let names = cache.names(address);
+    if let Some(warning) = &names.warning {
+        os_log::warning!("{warning}");
+    }
+    client.reverse_status = names.reverse_status;
+    client.name_status = names.name_status;
+    if let Some(reverse) = names.reverse {
+        client.reverse_name = reverse;
+    }
+    if let Some(name) = names.name {
+        client.name = name;
+    }
+}
+
+fn look_up(address: IpAddr) -> Names {
+    let nothing = |status: NameStatus| Names {
+        reverse: None,
+        reverse_status: status,
+        name: None,
+        name_status: status,
+        warning: None,
+    };
     let name = match name_of(address) {
         NameLookup::Found(name)
             if name.parse::<IpAddr>().is_err() && mail_address::hostname::is_hostname(&name) =>
         {
             name
         }
-        NameLookup::Found(_) | NameLookup::NotFound => return,
-        NameLookup::Temporary(_) => {
-            client.name_status = NameStatus::Temporary;
-            client.reverse_status = NameStatus::Temporary;
-            return;
-        }
+        NameLookup::Found(_) | NameLookup::NotFound => return nothing(NameStatus::Permanent),
+        NameLookup::Temporary(_) => return nothing(NameStatus::Temporary),
     };
-    client.reverse_name.clone_from(&name);
-    client.reverse_status = NameStatus::Ok;
-    match addresses_of(&name) {
+    let (status, why) = match addresses_of(&name) {
         NameLookup::Found(found) if found.iter().any(|ip| ip.to_canonical() == address) => {
-            client.name = name;
-            client.name_status = NameStatus::Ok;
+            (NameStatus::Ok, None)
         }
-        NameLookup::Found(_) => {
-            os_log::warning!("hostname {name} does not resolve to address {address}");
-            client.name_status = NameStatus::Forged;
-        }
-        NameLookup::NotFound => {
-            os_log::warning!(
-                "hostname {name} does not resolve to address {address}: Name or service not known"
-            );
-            client.name_status = NameStatus::Forged;
-        }
-        NameLookup::Temporary(reason) => {
-            os_log::warning!("hostname {name} does not resolve to address {address}: {reason}");
-            client.name_status = NameStatus::Temporary;
-        }
+        NameLookup::Found(_) => (NameStatus::Forged, Some(String::new())),
+        NameLookup::NotFound => (NameStatus::Forged, Some(": Name or service not known".to_owned())),
+        NameLookup::Temporary(reason) => (NameStatus::Temporary, Some(format!(": {reason}"))),
+    };
+    Names {
+        reverse: Some(name.clone()),
+        reverse_status: NameStatus::Ok,
+        warning: why.map(|why| format!("hostname {name} does not resolve to address {address}{why}")),
+        name: (status == NameStatus::Ok).then_some(name),
+        name_status: status,
     }
 }
 

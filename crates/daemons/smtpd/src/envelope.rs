@@ -18,7 +18,7 @@ impl Backend {
     pub fn connect(&mut self, session: &Session) -> Answer {
         let services = std::sync::Arc::clone(&self.services);
         let mut client = session.client().clone();
-        connect::look_up_names(&mut client, services.peername_lookup);
+        connect::look_up_names(&services.names, &mut client, services.peername_lookup);
         let namaddr = client.text(services.settings.port_logging);
         if !std::mem::replace(&mut self.greeted, true) {
             os_log::info!("connect from {namaddr}");

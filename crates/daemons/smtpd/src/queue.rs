@@ -317,7 +317,7 @@ fn postdrop(services: &Services) -> Result<(Connection, Option<Child>), Error> {
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(OwnedFd::from(theirs)))
         .spawn()?;
-    let connection = Connection::from_stream(ours, services.format);
+    let mut connection = Connection::from_stream(ours, services.format);
     connection.set_timeout(services.ipc_timeout)?;
     Ok((connection, Some(child)))
 }

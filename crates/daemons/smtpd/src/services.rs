@@ -18,6 +18,7 @@ use proto_ipc::{Connection, Dialect, Format};
 use proto_smtp::server::{BareNewline, Keywords, Settings};
 
 use crate::anvil::Anvil;
+use crate::connect::NameCache;
 use crate::settings;
 
 /// Limits that anvil watches; 0: none.
@@ -81,6 +82,7 @@ pub(crate) struct Services {
     pub service_name: String,
     pub mail_name: String,
     pub peername_lookup: bool,
+    pub names: NameCache,
     pub bare_newline: BareNewline,
     pub bare_newline_exclusions: MatchList,
     pub xclient_hosts: MatchList,
@@ -220,6 +222,7 @@ impl Services {
                 polls: u32::try_from(config.int(p::ADDRESS_VERIFY_POLL_COUNT)?).unwrap_or(1),
                 delay: config.time(p::ADDRESS_VERIFY_POLL_DELAY)?,
             },
+            names: NameCache::default(),
             addresses: AddressService::from_config(config, &context)?,
             tables: Tables::open(config, &context)?,
             access: RwLock::default(),

@@ -1,7 +1,7 @@
 //! The trigger loop: clients that only ring the bell (unix, fifo), and datagrams (unix-dgram).
 
 use std::io::Read;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) const REQUEST_SIZE: usize = 1024;
 /// Longest datagram.
 const DATAGRAM_SIZE: usize = 64 * 1024;
+/// Datagrams taken between two looks at everything else.
+const BURST: usize = 64;
 
 /// A service that is woken up.
 pub trait TriggerService {
@@ -29,6 +31,9 @@ pub trait TriggerService {
 
     /// One trigger request (without its closing NUL), or one datagram.
     fn trigger(&mut self, request: &[u8]);
+
+    /// After the last of a burst of datagrams.
+    fn flush(&mut self) {}
 
     /// Called when no trigger is waiting; the time until the next call (`None`: only after the next trigger).
     fn idle(&mut self) -> Option<Duration> {
@@ -93,7 +98,10 @@ fn serve_all(runtime: &Runtime, service: &mut impl TriggerService) {
 fn serve(runtime: &Runtime, service: &mut impl TriggerService, number: usize, buffer: &mut [u8]) -> bool {
     let Some(listener) = runtime.listeners.get(number) else { return false };
     let source = match listener {
-        Listener::Datagram(socket) => socket.recv(buffer).ok(),
+        Listener::Datagram(socket) => {
+            runtime.unlock();
+            return serve_datagrams(runtime, service, socket, buffer);
+        }
         Listener::Fifo(file) => {
             let room = buffer.get_mut(..REQUEST_SIZE).unwrap_or_default();
             (&*file).read(room).ok()
@@ -111,6 +119,31 @@ fn serve(runtime: &Runtime, service: &mut impl TriggerService, number: usize, bu
     let Some(length) = source else { return false };
     runtime.begin_trigger();
     run(runtime, service, buffer, length)
+}
+
+/// Takes what waits, up to a burst, before the next poll(2).
+fn serve_datagrams(
+    runtime: &Runtime,
+    service: &mut impl TriggerService,
+    socket: &UnixDatagram,
+    buffer: &mut [u8],
+) -> bool {
+    let mut served = false;
+    for _ in 0..BURST {
+        let Ok(length) = socket.recv(buffer) else { break };
+        if !served {
+            runtime.begin_trigger();
+            served = true;
+        }
+        service.trigger(without_nul(buffer.get(..length).unwrap_or_default()));
+    }
+    if served {
+        let watched = runtime.watchdog.watch();
+        service.flush();
+        drop(watched);
+        runtime.end_trigger();
+    }
+    served
 }
 
 fn run(runtime: &Runtime, service: &mut impl TriggerService, buffer: &[u8], length: usize) -> bool {

@@ -131,7 +131,7 @@ fn open_job(
         .spool
         .open_file(queue, &id)
         .map_err(|error| format!("open {} {id}: {error}", queue.name()))?;
-    let metadata = file.metadata().map_err(|error| format!("{id}: {error}"))?;
+    let metadata = file.metadata_at_open().map_err(|error| format!("{id}: {error}"))?;
     if !is_ready(&metadata) {
         return Err(format!("{id}: queue file is not ready"));
     }

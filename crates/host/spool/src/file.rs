@@ -127,6 +127,7 @@ impl fmt::Display for Byte {
 pub struct QueueFile<D: Disk = Real> {
     disk: D,
     file: File,
+    at_open: Option<Metadata>,
     length_hint: u64,
     follow: Follow,
     buffer: Vec<u8>,
@@ -144,10 +145,22 @@ impl<D: Disk> QueueFile<D> {
     /// A reader of this open file, at offset 0, following pointers silently.
     #[must_use]
     pub fn new(disk: D, file: File) -> Self {
-        let length_hint = file.metadata().map_or(0, |metadata| metadata.len());
+        let metadata = file.metadata().ok();
+        Self::with(disk, file, metadata)
+    }
+
+    /// As [`QueueFile::new`], for a file whose status is known already.
+    #[must_use]
+    pub fn opened(disk: D, file: File, metadata: Metadata) -> Self {
+        Self::with(disk, file, Some(metadata))
+    }
+
+    fn with(disk: D, file: File, at_open: Option<Metadata>) -> Self {
+        let length_hint = at_open.as_ref().map_or(0, Metadata::len);
         Self {
             disk,
             file,
+            at_open,
             length_hint,
             follow: Follow::Silently,
             buffer: Vec::new(),
@@ -247,6 +260,14 @@ impl<D: Disk> QueueFile<D> {
     /// Those of flock(2).
     pub fn lock_shared_nb(&self) -> io::Result<bool> {
         os_sys::lock::try_flock(&self.file, os_sys::lock::Mode::Shared)
+    }
+
+    /// Status of the file when it was opened.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn metadata_at_open(&self) -> io::Result<Metadata> {
+        self.at_open.clone().map_or_else(|| self.file.metadata(), Ok)
     }
 
     /// Fresh status of the file.

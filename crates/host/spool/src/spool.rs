@@ -142,8 +142,8 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// As [`Spool::open_file`].
     pub fn open_path(&self, path: &Path, writable: bool) -> io::Result<QueueFile<D>> {
-        let file = open_regular(path, writable)?;
-        Ok(QueueFile::new(self.disk.clone(), file))
+        let (file, metadata) = open_regular(path, writable)?;
+        Ok(QueueFile::opened(self.disk.clone(), file, metadata))
     }
 
     /// Status of a message file, by name.
@@ -282,12 +282,13 @@ fn is_hash_directory(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.len() == 1)
 }
 
-fn open_regular(path: &Path, writable: bool) -> io::Result<File> {
+fn open_regular(path: &Path, writable: bool) -> io::Result<(File, Metadata)> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
     let file = OpenOptions::new().read(true).write(writable).custom_flags(flags.bits()).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"))
     }

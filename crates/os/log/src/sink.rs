@@ -20,6 +20,8 @@ const MONTHS: [&str; 12] =
 #[derive(Debug)]
 pub(crate) struct Sink {
     tag: String,
+    /// Asked for once: it stands in every line.
+    pid: u32,
     destination: Destination,
     facility: u8,
     syslog: Option<UnixDatagram>,
@@ -31,6 +33,7 @@ impl Sink {
     pub(crate) fn new(tag: &str, destination: Destination) -> Self {
         let mut sink = Self {
             tag: tag.to_owned(),
+            pid: std::process::id(),
             facility: facility(&destination.facility),
             destination,
             syslog: None,
@@ -54,11 +57,11 @@ impl Sink {
         }
         let word = severity.word();
         if self.destination.file.is_some() || self.destination.postlog_socket.is_some() {
-            let (tag, pid) = (&self.tag, std::process::id());
+            let (tag, pid) = (&self.tag, self.pid);
             let line = format!("{} {} {tag}[{pid}]: {word}{text}", timestamp(), self.destination.hostname);
             self.write_postlog(&line);
         } else {
-            let (tag, pid) = (&self.tag, std::process::id());
+            let (tag, pid) = (&self.tag, self.pid);
             let line = format!("<{}>{} {tag}[{pid}]: {word}{text}", self.priority(severity), timestamp());
             self.write_syslog(&line);
         }

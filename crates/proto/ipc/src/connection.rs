@@ -15,6 +15,8 @@ use crate::{Announcement, Error, Format, LIST_LIMIT, decode, encode_into};
 const BLOCK: usize = 64 * 1024;
 /// First read of a fresh connection: most dialogues are small.
 const FIRST_BLOCK: usize = 4 * 1024;
+/// Bytes that the buffer of a unix socket takes at once.
+const SURELY_TAKEN: usize = 16 * 1024;
 
 /// One end of an internal dialogue.
 #[derive(Debug)]
@@ -24,13 +26,26 @@ pub struct Connection {
     input: Vec<u8>,
     consumed: usize,
     output: Vec<u8>,
+    timeout: Option<Duration>,
+    write_timeout_set: bool,
+    /// Bytes written since something was read.
+    unanswered: usize,
 }
 
 impl Connection {
     /// Wraps an accepted or connected blocking stream.
     #[must_use]
     pub fn from_stream(stream: UnixStream, format: Format) -> Self {
-        Self { stream, format, input: Vec::new(), consumed: 0, output: Vec::new() }
+        Self {
+            stream,
+            format,
+            input: Vec::new(),
+            consumed: 0,
+            output: Vec::new(),
+            timeout: None,
+            write_timeout_set: false,
+            unanswered: 0,
+        }
     }
 
     /// Connects to a service socket; `timeout` is the limit for each later read and write.
@@ -38,7 +53,7 @@ impl Connection {
     /// # Errors
     /// Those of connect(2).
     pub fn connect(path: &Path, format: Format, timeout: Duration) -> Result<Self, Error> {
-        let connection = Self::from_stream(UnixStream::connect(path)?, format);
+        let mut connection = Self::from_stream(UnixStream::connect(path)?, format);
         connection.set_timeout(timeout)?;
         Ok(connection)
     }
@@ -47,10 +62,11 @@ impl Connection {
     ///
     /// # Errors
     /// Those of setsockopt(2).
-    pub fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
-        let timeout = Some(timeout.max(Duration::from_millis(1)));
-        self.stream.set_read_timeout(timeout)?;
-        self.stream.set_write_timeout(timeout)
+    pub fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        let timeout = timeout.max(Duration::from_millis(1));
+        self.timeout = Some(timeout);
+        self.write_timeout_set = false;
+        self.stream.set_read_timeout(Some(timeout))
     }
 
     /// Whether received bytes wait to be looked at.
@@ -128,6 +144,12 @@ impl Connection {
     /// # Errors
     /// Those of write(2).
     pub fn flush(&mut self) -> Result<(), Error> {
+        // What a fresh socket buffer surely takes is written without a wait; only more than that needs the limit.
+        self.unanswered += self.output.len();
+        if self.unanswered > SURELY_TAKEN && !self.write_timeout_set {
+            self.stream.set_write_timeout(self.timeout)?;
+            self.write_timeout_set = true;
+        }
         if !self.output.is_empty() {
             let result = self.stream.write_all(&self.output);
             self.output.clear();
@@ -236,6 +258,7 @@ impl Connection {
             self.consumed = 0;
         }
         let held = self.input.len();
+        self.unanswered = 0;
         if held > limit {
             return Err(Error::TooLarge);
         }
