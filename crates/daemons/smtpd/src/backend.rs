@@ -57,7 +57,10 @@ impl Backend {
     pub fn may_block(&self, session: &Session) -> bool {
         match session.question() {
             None | Some(Question::Abort) => false,
-            Some(Question::Connect | Question::Etrn(_) | Question::Content | Question::End) => true,
+            Some(Question::Connect) => {
+                !self.local && !crate::connect::is_quick(&self.services, session.client())
+            }
+            Some(Question::Etrn(_) | Question::Content | Question::End) => true,
             Some(Question::Rcpt(command)) => {
                 command.fault.is_none() && (self.queue.is_none() || !self.services.decides_quickly)
             }

@@ -77,9 +77,7 @@ pub(crate) struct NameCache(Mutex<HashMap<IpAddr, (Instant, Names)>>);
 impl NameCache {
     fn names(&self, address: IpAddr) -> Names {
         let now = Instant::now();
-        let known =
-            self.lock().get(&address).filter(|(until, _)| *until > now).map(|(_, names)| names.clone());
-        known.unwrap_or_else(|| {
+        self.known(address).unwrap_or_else(|| {
             let names = look_up(address);
             let mut cache = self.lock();
             if cache.len() >= NAMES_LIMIT {
@@ -90,6 +88,11 @@ impl NameCache {
             }
             names
         })
+    }
+
+    fn known(&self, address: IpAddr) -> Option<Names> {
+        let now = Instant::now();
+        self.lock().get(&address).filter(|(until, _)| *until > now).map(|(_, names)| names.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, (Instant, Names)>> {
@@ -115,6 +118,23 @@ pub(crate) fn look_up_names(cache: &NameCache, client: &mut Client, enabled: boo
     if let Some(name) = names.name {
         client.name = name;
     }
+}
+
+/// Whether the questions about a new client can be answered without another server: its name is known, no table is
+/// far away, and nobody counts its connections.
+pub(crate) fn is_quick(services: &Services, client: &Client) -> bool {
+    if !services.decides_quickly {
+        return false;
+    }
+    let mut named = client.clone();
+    if services.peername_lookup && !client.names_given {
+        let Some(names) = client.address.parse().ok().and_then(|address| services.names.known(address))
+        else {
+            return false;
+        };
+        named.name = names.name.unwrap_or(named.name);
+    }
+    !services.limits.any() || listed(&services.limit_exceptions, &named)
 }
 
 fn look_up(address: IpAddr) -> Names {

@@ -196,6 +196,10 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// Those of unlink(2).
     pub fn remove_log(&self, log: DeliveryLog, id: &QueueId) -> io::Result<bool> {
+        // unlink(2) locks the directory even when there is nothing to remove, which is the rule.
+        if self.log_length(log, id)?.is_none() {
+            return Ok(false);
+        }
         match self.disk().unlink(&self.log_path(log, id)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
