@@ -486,6 +486,11 @@ fn postlog_postkick_and_postlock() {
                 old: "-t tag careful\n",
                 new: "-t tag careful\npostfix/postlog: warning: careful\n",
             },
+            Change {
+                program: "postlog",
+                old: "$ postlog -p nosuch x\n",
+                new: "$ postlog -p nosuch x\npostfix/postlog: fatal: bad severity: \"nosuch\"\n",
+            },
         ];
         golden(&mta, "commands/small", &tidy(&mta, &text), &changes);
     });

@@ -446,7 +446,7 @@ fn a_verify_probe_reports_without_delivering() {
     isolated(|world| {
         let user = world.user();
         // One delivery at a time: the report lists recipients in the order of their results.
-        let mta = world.mta("mail").main("local_destination_concurrency_limit = 1").start();
+        let mta = world.mta("mail").master("local unix - n n - 1 local").start();
         let run = mta.run_with(
             "sendmail",
             &[

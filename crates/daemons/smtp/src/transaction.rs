@@ -183,11 +183,8 @@ impl Transaction<'_> {
     }
 
     fn drain(&mut self) -> Result<(), Detail> {
-        // Replies to a pipelined group come together: the most patient limit is the group's.
-        if let Some(limit) = self.outstanding.iter().map(|step| self.limit(*step)).max() {
-            self.session.stream.set_timeout(limit);
-        }
         while let Some(step) = self.outstanding.pop_front() {
+            self.session.stream.set_timeout(self.limit(step));
             match self.session.read(step.doing()) {
                 Ok(reply) => self.take(step, &reply)?,
                 Err(detail) => {
