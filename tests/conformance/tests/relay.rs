@@ -335,7 +335,8 @@ fn an_unknown_user_comes_back_with_a_whole_report() {
     isolated(|world| {
         let user = world.user();
         let from = format!("{user}@example.com");
-        let mta = world.mta("mail").main("local_recipient_maps =").start();
+        let mta =
+            world.mta("mail").main("local_recipient_maps =").master("local unix - n n - 1 local").start();
         mta.send(
             &from,
             &["nosuch@example.com", "other+very.long.local.part.that.makes.the.line.wrap.around@example.com"],

@@ -19,7 +19,7 @@ static COMMON: LazyLock<Rules> = LazyLock::new(|| {
         (r"<\d{14}\.[0-9A-F]{6,20}@", "<STAMP.QID@"),
         (r"\b[0-9A-F]{6,20}\.\d{10}/", "QID.EPOCH/"),
         (r"\b[0-9A-F]{9,20}\b", "QID"),
-        (r"\b[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-z]{10,11}z[0-9BCDFGHJ-NP-TV-Yb-df-hj-np-tv-y]+\b", "LONGQID"),
+        (r"\b[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-z]{10,11}z[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-y]+\b", "LONGQID"),
         (r"/tmp/postino-[0-9]+-[0-9]+", "DIR"),
         (r" SIZE=[1-9]\d*", " SIZE=N"),
         (r"\]:\d{4,5}\b", "]:PORT"),

@@ -42,7 +42,7 @@ const USAGE: &str = "usage: postlock [-c config_dir] [-l lock_style] [-v] folder
 fn run(arguments: &[String]) -> Result<u8, Failure> {
     let log = os_log::Destination { stderr: true, ..os_log::Destination::from_environment() };
     os_log::open(&format!("{}/postlock", os_log::initial_name()), log);
-    let usage = || Failure { status: 1, text: USAGE.to_owned() };
+    let usage = || Failure { status: 75, text: USAGE.to_owned() };
     let (items, operands) = getopt::parse(arguments, "+c:l:v");
     let (mut dir, mut style) = (None, None);
     for item in items {
