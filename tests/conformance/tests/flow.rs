@@ -229,7 +229,7 @@ fn etrn_and_postqueue_flush_one_site() {
         assert!(text.contains("S: 250 Queuing started\n"), "{text}");
         mta.wait_removed(&site);
         assert_eq!(sink.received().len(), 1);
-        assert_eq!(mta.queue("deferred"), [other.clone()]);
+        assert_eq!(mta.queue("deferred"), std::slice::from_ref(&other));
         let run = mta.run("postqueue", &["-s", "other.example"]);
         assert_eq!((run.code, run.err.as_str()), (0, ""));
         mta.wait_removed(&other);

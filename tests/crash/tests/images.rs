@@ -1,5 +1,6 @@
 //! No acknowledged message is lost, and no half message is delivered, whatever instant the machine stops at.
 //! The states are those of `docs/queue-states.md`.
+#![allow(clippy::unwrap_used)] // a test that cannot set itself up fails
 #![allow(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use mail_text::logical::{is_skipped, split_name_value};
 
@@ -62,9 +62,10 @@ fn requests(edit: Edit, arguments: &[String], out: &mut Output) -> Outcome<Reque
 fn edit_main(edit: Edit, options: &Options, path: &Path, out: &mut Output) -> Outcome {
     let requests = requests(edit, &options.names, out)?;
     let shown = path.display().to_string();
+    let lock = Replacement::begin(path)?;
     let old = fs::read(path).map_err(|e| format!("open {shown} for reading: {}", text_of(&e)))?;
     let new = edited(edit, &requests, &old, &shown, out);
-    replace(path, &new)
+    lock.finish(path, &new)
 }
 
 fn text_of(error: &std::io::Error) -> String {
@@ -120,39 +121,77 @@ fn edited(edit: Edit, requests: &Requests, old: &[u8], path: &str, out: &mut Out
     new
 }
 
-/// Writes beside the file, then renames over it, so that readers see the old or the new text, never a part.
-fn replace(path: &Path, text: &[u8]) -> Outcome {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    let temporary = Path::new(&name);
-    let failed =
-        |what: &str, error: &std::io::Error| format!("{what} {}: {}", temporary.display(), text_of(error));
-    let mut file: File = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(temporary)
-        .map_err(|e| failed("open", &e))?;
-    let locked =
-        os_sys::lock::try_flock(&file, os_sys::lock::Mode::Exclusive).map_err(|e| failed("lock", &e))?;
-    if !locked {
-        return Err(format!("lock {}: somebody else is editing", temporary.display()));
-    }
-    file.set_len(0).map_err(|e| failed("truncate", &e))?;
-    file.write_all(text).map_err(|e| failed("write", &e))?;
-    file.set_permissions(Permissions::from_mode(0o644)).map_err(|e| failed("chmod", &e))?;
-    file.sync_all().map_err(|e| failed("fsync", &e))?;
-    fs::rename(temporary, path).map_err(|e| failed("rename", &e))
+/// The file beside main.cf that becomes it, locked: readers see the old or the new text, never a part, and of two
+/// editors the second one starts from what the first one wrote.
+struct Replacement {
+    file: File,
+    temporary: PathBuf,
 }
 
-/// Waits while another postconf edits, up to a minute.
-fn wait_for_lock(file: &File) -> std::io::Result<()> {
-    for _ in 0..600 {
-        if os_sys::lock::try_flock(file, os_sys::lock::Mode::Exclusive)? {
-            return Ok(());
+impl Replacement {
+    /// Waits until no other editor is at work.
+    fn begin(path: &Path) -> Outcome<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".tmp");
+        let temporary = PathBuf::from(name);
+        let failed = |what: &str, error: &std::io::Error| {
+            format!("{what} {}: {}", temporary.display(), text_of(error))
+        };
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&temporary)
+                .map_err(|e| failed("open", &e))?;
+            os_sys::lock::flock(&file, os_sys::lock::Mode::Exclusive).map_err(|e| failed("lock", &e))?;
+            // The editor that we waited for has made its file main.cf itself: ours is a new one.
+            let ours = file.metadata().map_err(|e| failed("stat", &e))?;
+            let there = fs::symlink_metadata(&temporary);
+            if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(Self { file, temporary });
+            }
         }
-        std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    Err(std::io::ErrorKind::WouldBlock.into())
+
+    fn finish(mut self, path: &Path, text: &[u8]) -> Outcome {
+        let shown = self.temporary.display().to_string();
+        let failed = |what: &str, error: &std::io::Error| format!("{what} {shown}: {}", text_of(error));
+        self.file.set_len(0).map_err(|e| failed("truncate", &e))?;
+        self.file.write_all(text).map_err(|e| failed("write", &e))?;
+        self.file.set_permissions(Permissions::from_mode(0o644)).map_err(|e| failed("chmod", &e))?;
+        self.file.sync_all().map_err(|e| failed("fsync", &e))?;
+        fs::rename(&self.temporary, path).map_err(|e| failed("rename", &e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds one parameter under the lock, as `postconf -e` does.
+    fn add(path: &Path, name: &str) {
+        let lock = Replacement::begin(path).unwrap();
+        let mut text = fs::read(path).unwrap();
+        text.extend_from_slice(format!("{name} = 1\n").as_bytes());
+        lock.finish(path, &text).unwrap();
+    }
+
+    #[test]
+    fn no_edit_is_lost_among_editors() {
+        let directory = std::env::temp_dir().join(format!("postconf-edit-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("main.cf");
+        fs::write(&path, "").unwrap();
+        std::thread::scope(|scope| {
+            for editor in 0..4 {
+                let path = &path;
+                scope.spawn(move || (0..10).for_each(|n| add(path, &format!("p{editor}_{n}"))));
+            }
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(text.lines().count(), 40, "{text}");
+    }
 }

@@ -19,5 +19,5 @@ const SPEC: Spec =
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    host_daemon::run_pool(&SPEC, |startup| service::Bounce::new(startup))
+    host_daemon::run_pool(&SPEC, service::Bounce::new)
 }

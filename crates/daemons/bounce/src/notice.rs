@@ -234,11 +234,11 @@ impl Notice<'_> {
             post.line(line.as_bytes())?;
         }
         if let Some(original) = original.filter(|_| report.attach != Attach::Unavailable) {
-            original.copy(report.attach == Attach::Headers, &mut |bytes,
-                                                                   terminated|
-             -> Result<(), NotSent> {
-                Ok(if terminated { post.line(bytes)? } else { post.fragment(bytes)? })
-            })?;
+            let mut copy = |bytes: &[u8], terminated: bool| {
+                let sent = if terminated { post.line(bytes) } else { post.fragment(bytes) };
+                sent.map_err(NotSent::from)
+            };
+            original.copy(report.attach == Attach::Headers, &mut copy)?;
         }
         for line in report.tail() {
             post.line(line.as_bytes())?;

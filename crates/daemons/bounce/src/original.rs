@@ -3,6 +3,9 @@
 use host_spool::{Queue, QueueFile, ReadError, Spool};
 use mail_record::{Kind, MessageSize, QueueId, split_attribute};
 
+/// Takes a line, or a piece of one.
+type Take<'a, E> = dyn FnMut(&[u8], bool) -> Result<(), E> + 'a;
+
 /// What a notice needs of it.
 #[derive(Debug)]
 pub struct Original {
@@ -75,11 +78,7 @@ impl Original {
     ///
     /// # Errors
     /// What reading or `take` says.
-    pub fn copy<E: From<ReadError>>(
-        &mut self,
-        header_only: bool,
-        take: &mut dyn FnMut(&[u8], bool) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn copy<E: From<ReadError>>(&mut self, header_only: bool, take: &mut Take<'_, E>) -> Result<(), E> {
         let mut lines = self.file.content_lines(self.data_offset);
         let mut at_start = true;
         while let Some(line) = lines.next_line()? {

@@ -114,9 +114,7 @@ pub(crate) const fn is_content(kind: Kind) -> bool {
 /// Stray carriage returns and line feeds become blanks (`cleanup_replace_stray_cr_lf`).
 pub(crate) fn without_stray_line_ends(data: &[u8]) -> Option<Vec<u8>> {
     let is_stray = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    data.iter()
-        .any(|b| is_stray(b))
-        .then(|| data.iter().map(|b| if is_stray(b) { b' ' } else { *b }).collect())
+    data.iter().any(is_stray).then(|| data.iter().map(|b| if is_stray(b) { b' ' } else { *b }).collect())
 }
 
 /// The unfolded value of a header, for the log.

@@ -31,5 +31,5 @@ const SPEC: Spec = Spec { process_limit: ProcessLimit::Zero, ..Spec::new("cleanu
 /// The program, from its command line to its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    host_daemon::run_pool(&SPEC, |startup| service::Cleanup::new(startup))
+    host_daemon::run_pool(&SPEC, service::Cleanup::new)
 }

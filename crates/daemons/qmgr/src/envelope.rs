@@ -369,11 +369,7 @@ impl Envelope {
         match name {
             "create_time" => self.create_time = value.trim().parse().unwrap_or(0),
             "log_ident" => self.log_ident = value,
-            "rewrite_context" => {
-                if self.rewrite_context.is_empty() {
-                    self.rewrite_context = value;
-                }
-            }
+            "rewrite_context" if self.rewrite_context.is_empty() => self.rewrite_context = value,
             "sasl_method" => self.sasl[0] = value,
             "sasl_username" => self.sasl[1] = value,
             "sasl_sender" => self.sasl[2] = value,

@@ -264,7 +264,7 @@ impl Transaction<'_> {
         self.session.stream.set_timeout(self.settings.timeouts.data_transfer);
         let rules = Rules {
             line_length_limit: self.settings.line_length_limit,
-            downgrade: self.downgrades(job).then(|| self.settings.mime_limits),
+            downgrade: self.downgrades(job).then_some(self.settings.mime_limits),
         };
         match content::send(job, rules, &mut self.session.stream) {
             Ok(()) => {}

@@ -23,7 +23,7 @@ const SPEC: Spec = Spec { name: "virtual", privilege: Privilege::Keeps, ..host_d
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    run_single(&SPEC, |startup| Ok(Virtual::new(startup)?))
+    run_single(&SPEC, Virtual::new)
 }
 
 struct Virtual {

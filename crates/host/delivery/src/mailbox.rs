@@ -290,7 +290,7 @@ impl DotLock {
         let lock = PathBuf::from(name);
         let mut last = io::Error::from_raw_os_error(nix::libc::EEXIST);
         for _ in 0..style.attempts.max(1) {
-            match OpenOptions::new().write(true).create_new(true).mode(0).open(&lock) {
+            match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&lock) {
                 Ok(_) => return Ok(Self(Some(lock))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     last = error;

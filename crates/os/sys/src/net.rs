@@ -154,36 +154,6 @@ pub fn service_port(name: &str) -> Option<u16> {
     address_info(None, Some(name)).ok()?.first().map(SocketAddr::port)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_have_names_and_numbers() {
-        assert_eq!(service_port("2525"), Some(2525));
-        assert_eq!(service_port("99999"), None);
-        assert_eq!(service_port("no-such-service"), None);
-    }
-
-    #[test]
-    fn the_loopback_interface_has_its_prefix() {
-        let found = interfaces().unwrap();
-        assert!(found.iter().any(|(ip, prefix)| ip.to_string() == "127.0.0.1" && *prefix == 8));
-    }
-
-    #[test]
-    fn a_numeric_name_is_its_own_address() {
-        assert_eq!(addresses_of("127.0.0.1"), NameLookup::Found(vec![IpAddr::from([127, 0, 0, 1])]));
-    }
-
-    #[test]
-    fn a_listener_accepts() {
-        let listener = listen("127.0.0.1:0".parse().unwrap(), 5).unwrap();
-        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
-    }
-}
-
 /// Connects from this own address within `timeout` (`postconf(5) smtp_bind_address`).
 ///
 /// # Errors
@@ -220,4 +190,34 @@ pub fn connect_from(
     let stream = std::net::TcpStream::from(descriptor);
     stream.set_nonblocking(false)?;
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_have_names_and_numbers() {
+        assert_eq!(service_port("2525"), Some(2525));
+        assert_eq!(service_port("99999"), None);
+        assert_eq!(service_port("no-such-service"), None);
+    }
+
+    #[test]
+    fn the_loopback_interface_has_its_prefix() {
+        let found = interfaces().unwrap();
+        assert!(found.iter().any(|(ip, prefix)| ip.to_string() == "127.0.0.1" && *prefix == 8));
+    }
+
+    #[test]
+    fn a_numeric_name_is_its_own_address() {
+        assert_eq!(addresses_of("127.0.0.1"), NameLookup::Found(vec![IpAddr::from([127, 0, 0, 1])]));
+    }
+
+    #[test]
+    fn a_listener_accepts() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), 5).unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
+    }
 }

@@ -3,6 +3,9 @@
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 
+/// Byte range of a group; `None`: it took no part in the match.
+pub type Group = Option<(usize, usize)>;
+
 /// A compiled expression.
 pub struct Regex {
     compiled: Box<libc::regex_t>,
@@ -57,7 +60,7 @@ impl Regex {
     ///
     /// # Errors
     /// The library's text.
-    pub fn captures(&self, text: &str) -> Result<Option<Vec<Option<(usize, usize)>>>, String> {
+    pub fn captures(&self, text: &str) -> Result<Option<Vec<Group>>, String> {
         let until_nul = text.split('\0').next().unwrap_or_default();
         let subject = CString::new(until_nul).map_err(|error| error.to_string())?;
         let mut matches = vec![libc::regmatch_t { rm_so: -1, rm_eo: -1 }; self.groups + 1];

@@ -88,7 +88,7 @@ fn plain(tokens: &mut Vec<Token>, out: &mut Vec<Item>, in_group: bool) {
     let mut after_word = false;
     while let Some(token) = tokens.pop_if(|token| match token {
         Token::Comment(_) => true,
-        Token::Operator(c) => !matches!(c, ',' | ';' | '>') && !(in_group && *c == ':'),
+        Token::Operator(c) => !(matches!(c, ',' | ';' | '>') || in_group && *c == ':'),
         Token::Atom(_) | Token::Quoted(_) | Token::Literal(_) => !after_word,
     }) {
         match token {

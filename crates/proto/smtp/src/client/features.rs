@@ -62,7 +62,7 @@ impl Features {
         features
     }
 
-    fn keyword<'a>(&mut self, keyword: &str, words: &mut dyn Iterator<Item = &'a str>) {
+    fn keyword(&mut self, keyword: &str, words: &mut dyn Iterator<Item = &str>) {
         match keyword {
             "8BITMIME" => self.eight_bit = true,
             "PIPELINING" => self.pipelining = true,
