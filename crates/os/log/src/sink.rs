@@ -59,7 +59,12 @@ impl Sink {
         if self.destination.file.is_some() || self.destination.postlog_socket.is_some() {
             let (tag, pid) = (&self.tag, self.pid);
             let line = format!("{} {} {tag}[{pid}]: {word}{text}", timestamp(), self.destination.hostname);
-            self.write_postlog(&line);
+            // With master ends the reader of its socket: last words go to the file.
+            if matches!(severity, Severity::Fatal | Severity::Panic) && program_name() == "master" {
+                self.write_fallback(&line);
+            } else {
+                self.write_postlog(&line);
+            }
         } else {
             let (tag, pid) = (&self.tag, self.pid);
             let line = format!("<{}>{} {tag}[{pid}]: {word}{text}", self.priority(severity), timestamp());
