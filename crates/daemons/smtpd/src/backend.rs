@@ -1,8 +1,10 @@
 //! Answers the questions of a session.
 
+use std::io;
 use std::sync::Arc;
 
 use engine_restrict::{Evaluator, Facts, State, Verdict};
+use host_daemon::{Cx, Token};
 use proto_smtp::server::{Answer, Question, Reply, Session};
 
 use crate::queue::Queue;
@@ -16,6 +18,8 @@ pub(crate) struct Backend {
     pub state: Option<Box<State>>,
     /// The open queue file.
     pub queue: Option<Box<Queue>>,
+    /// What an answer waits for.
+    pub pending: Option<Pending>,
     /// The `service:address` under which anvil knows this connection.
     pub ident: Option<Box<str>>,
     /// anvil has been told of the connection, and must be told of its end.
@@ -23,6 +27,17 @@ pub(crate) struct Backend {
     /// Not a network client: no access checks (`sendmail -bs`).
     pub local: bool,
     pub greeted: bool,
+}
+
+/// What cleanup must do before a question can be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// Give the new queue file a name.
+    Id,
+    /// Take the content that was written.
+    Room,
+    /// Say what became of the message.
+    Verdict,
 }
 
 /// Which list is to be evaluated.
@@ -50,23 +65,45 @@ pub(crate) struct Given<'a> {
 
 impl Backend {
     pub fn new(services: Arc<Services>, local: bool) -> Self {
-        Self { services, state: None, queue: None, ident: None, counted: false, local, greeted: false }
+        Self {
+            services,
+            state: None,
+            queue: None,
+            pending: None,
+            ident: None,
+            counted: false,
+            local,
+            greeted: false,
+        }
     }
 
-    /// Whether the answer may take time: names, servers, other daemons.
+    /// Whether the answer may take time: names, servers, other daemons. (What cleanup takes is not waited for.)
     pub fn may_block(&self, session: &Session) -> bool {
+        if self.pending.is_some() {
+            // Only a connection to a cleanup whose queue of clients was full.
+            return self.queue.is_none();
+        }
+        let Services { quick, limits, standalone, .. } = &*self.services;
+        let counted = |limit: i64| self.ident.is_some() && limit > 0;
         match session.question() {
             None | Some(Question::Abort) => false,
             Some(Question::Connect) => {
                 !self.local && !crate::connect::is_quick(&self.services, session.client())
             }
-            Some(Question::Etrn(_) | Question::Content | Question::End) => true,
+            Some(Question::Etrn(_)) => true,
+            Some(Question::Content) => *standalone,
+            Some(Question::End) => *standalone || !quick.end_of_data,
             Some(Question::Rcpt(command)) => {
-                command.fault.is_none() && (self.queue.is_none() || !self.services.decides_quickly)
+                *standalone
+                    || counted(limits.recipients)
+                    || command.fault.is_none() && !self.services.judges_quickly(&command.recipient)
             }
-            Some(Question::Helo(_) | Question::Mail(_) | Question::Vrfy(..) | Question::Data) => {
-                self.ident.is_some() || !self.services.decides_quickly
+            Some(Question::Vrfy(address, _)) => {
+                counted(limits.recipients)
+                    || address.as_ref().is_some_and(|address| !self.services.judges_quickly(address))
             }
+            Some(Question::Mail(_)) => counted(limits.messages) || !quick.lists || !quick.senders,
+            Some(Question::Helo(_) | Question::Data) => !quick.lists,
         }
     }
 
@@ -75,27 +112,53 @@ impl Backend {
         self.counted
     }
 
-    /// Answers the session's question.
-    pub fn answer(&mut self, session: &mut Session) -> Answer {
+    /// Answers the session's question; `None`: not yet, because cleanup has something to say first.
+    pub fn answer(&mut self, session: &mut Session, may_block: bool) -> Option<Answer> {
+        if let Some(pending) = self.pending {
+            return self.go_on(session, pending, may_block);
+        }
         // The question is small; a copy of it frees the session for `take_block`.
-        match session.question().cloned() {
+        Some(match session.question().cloned() {
             None => Answer::Accept,
             Some(Question::Connect) => self.connect(session),
             Some(Question::Helo(name)) => {
                 self.decide(session, Stage::Helo, Given { helo: Some(&name), ..Given::default() })
             }
             Some(Question::Mail(command)) => self.mail(session, &command),
-            Some(Question::Rcpt(command)) => self.rcpt(session, &command),
+            Some(Question::Rcpt(command)) => return self.rcpt(session, &command, may_block),
             Some(Question::Vrfy(address, _)) => self.vrfy(session, address.as_deref()),
             Some(Question::Etrn(domain)) => self.etrn(session, &domain),
             Some(Question::Data) => self.decide(session, Stage::Data, Given::default()),
-            Some(Question::Content) => self.content(session),
-            Some(Question::End) => self.end(session),
+            Some(Question::Content) => return self.content(session),
+            Some(Question::End) => return self.end(session),
             Some(Question::Abort) => {
                 self.forget_message();
                 Answer::Accept
             }
+        })
+    }
+
+    /// Has the event loop tell when what the session waits for is there.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn watch(&mut self, cx: &mut Cx) -> io::Result<Option<Token>> {
+        let for_room = self.pending == Some(Pending::Room);
+        match &mut self.queue {
+            Some(queue) if self.pending.is_some() => queue.watch(cx, for_room).map(Some),
+            Some(_) | None => Ok(None),
         }
+    }
+
+    /// What the session waits for has not come in time; `false`: it waits for nothing.
+    pub fn give_up(&mut self) -> bool {
+        if let Some(queue) = &mut self.queue
+            && self.pending.is_some()
+        {
+            queue.give_up();
+            return true;
+        }
+        false
     }
 
     /// The session is over.
@@ -110,7 +173,7 @@ impl Backend {
 
     /// Gives the open queue file and all that access tables wanted done with it up.
     pub fn forget_message(&mut self) {
-        self.queue = None;
+        (self.pending, self.queue) = (None, None);
         if let Some(state) = &mut self.state {
             state.effects = engine_restrict::Effects::default();
         }

@@ -123,7 +123,7 @@ pub(crate) fn look_up_names(cache: &NameCache, client: &mut Client, enabled: boo
 /// Whether the questions about a new client can be answered without another server: its name is known, no table is
 /// far away, and nobody counts its connections.
 pub(crate) fn is_quick(services: &Services, client: &Client) -> bool {
-    if !services.decides_quickly {
+    if !services.quick.lists {
         return false;
     }
     let mut named = client.clone();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host_daemon::Stream;
-use proto_smtp::server::{Answer, Note, Session, Step};
+use proto_smtp::server::{Note, Session, Step};
 
 use crate::backend::Backend;
 
@@ -24,6 +24,10 @@ pub(crate) struct Conn {
     pub stream: Arc<Stream>,
     /// The client is gone; nothing can be sent.
     broken: bool,
+    /// The last read emptied the socket: until the loop has news there is nothing to read.
+    drained: bool,
+    /// The client has sent its last byte, which only a read at the end shows.
+    ending: bool,
 }
 
 /// Why the session does not go on.
@@ -35,13 +39,21 @@ pub(crate) enum Stopped {
     Paused(Instant),
     /// Until it is on a thread that may block.
     MayBlock,
+    /// Until cleanup has something to say.
+    Waits,
     /// For good.
     Closed,
 }
 
 impl Conn {
     pub fn new(session: Session, backend: Backend, stream: Arc<Stream>) -> Self {
-        Self { session, backend, stream, broken: false }
+        Self { session, backend, stream, broken: false, drained: false, ending: false }
+    }
+
+    /// The event loop has news of the connection. `ended`: the client will not say more.
+    pub fn news(&mut self, ended: bool) {
+        self.drained = false;
+        self.ending |= ended;
     }
 
     /// Input that is there already, before the first step: a client must not talk first.
@@ -59,12 +71,17 @@ impl Conn {
                     if !may_block && self.backend.may_block(&self.session) {
                         return Stopped::MayBlock;
                     }
-                    let answer = self.answer();
-                    self.session.answer(answer, Instant::now());
+                    match self.backend.answer(&mut self.session, may_block) {
+                        Some(answer) => self.session.answer(answer, Instant::now()),
+                        None if !may_block && self.backend.may_block(&self.session) => {
+                            return Stopped::MayBlock;
+                        }
+                        None => return Stopped::Waits,
+                    }
                 }
                 Step::Pause(until) => return Stopped::Paused(until),
                 Step::Read(deadline) => {
-                    if !self.write() || !self.read() {
+                    if !self.write() || !self.broken && self.drained || !self.read() {
                         return Stopped::Idle(deadline);
                     }
                 }
@@ -74,10 +91,6 @@ impl Conn {
                 }
             }
         }
-    }
-
-    fn answer(&mut self) -> Answer {
-        self.backend.answer(&mut self.session)
     }
 
     fn log(&mut self) {
@@ -135,9 +148,13 @@ impl Conn {
                 match read(&self.stream, buffer) {
                     Ok(0) => self.session.ended(),
                     Ok(count) => {
+                        self.drained = count < buffer.len() && !self.ending;
                         self.session.received(buffer.get(..count).unwrap_or_default(), Instant::now())
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.drained = true;
+                        return false;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => {
                         self.broken = true;

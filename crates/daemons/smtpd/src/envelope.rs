@@ -8,7 +8,6 @@ use proto_smtp::server::{Answer, Client, MailCommand, RcptCommand, Reply, Sessio
 use crate::anvil::Event;
 use crate::backend::{Backend, Given, Stage};
 use crate::connect;
-use crate::queue::Queue;
 
 fn say(text: impl Into<String>) -> Answer {
     Answer::Reply(Reply::new(text))
@@ -135,53 +134,44 @@ impl Backend {
         Some(say(text))
     }
 
-    pub fn rcpt(&mut self, session: &Session, command: &RcptCommand) -> Answer {
+    /// The reason against a recipient, if there is one.
+    fn refuse_recipient(&mut self, session: &Session, command: &RcptCommand) -> Option<Answer> {
         let limit = self.services.limits.recipients;
         if let Some(answer) =
             self.limit(session, Event::Recipient, limit, "Recipient address", "too many recipients")
         {
-            return answer;
+            return Some(answer);
         }
         if let Some(fault) = &command.fault {
-            return Answer::Reply(fault.clone());
+            return Some(Answer::Reply(fault.clone()));
         }
         if let Some(answer) =
             self.check_address(session, &command.recipient, "RCPT", "501 5.1.3 Bad recipient address syntax")
         {
-            return answer;
+            return Some(answer);
         }
         let utf8 = session.transaction().is_some_and(|t| t.mail.smtputf8);
         if self.services.strict_smtputf8 && !utf8 && !command.recipient.is_ascii() {
-            return say("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+            return Some(say("553 5.6.7 Must declare SMTPUTF8 to send unicode address"));
         }
         let given = Given { recipient: Some(&command.recipient), ..Given::default() };
         match self.decide(session, Stage::Recipient, given) {
-            Answer::Accept => {}
-            refused => return refused,
+            Answer::Accept => None,
+            refused => Some(refused),
         }
-        self.add_recipient(session, command)
     }
 
-    fn add_recipient(&mut self, session: &Session, command: &RcptCommand) -> Answer {
-        let fresh = self.queue.is_none();
-        if fresh {
-            match Queue::open(&self.services, session) {
-                Ok(queue) => self.queue = Some(Box::new(queue)),
-                Err(error) => {
-                    os_log::warning!(
-                        "connect #1 to subsystem {}: {error}",
-                        self.services.cleanup_path.display()
-                    );
-                    return say("451 4.3.0 Error: queue file write error");
-                }
+    pub fn rcpt(&mut self, session: &Session, command: &RcptCommand, may_block: bool) -> Option<Answer> {
+        if let Some(refused) = self.refuse_recipient(session, command) {
+            return Some(refused);
+        }
+        match &mut self.queue {
+            Some(queue) => {
+                queue.recipient(command);
+                Some(Answer::Accept)
             }
+            None => self.open(session, command, may_block),
         }
-        let Some(queue) = &mut self.queue else { return Answer::Accept };
-        if fresh {
-            os_log::info!("{}: client={}", queue.id(), queue.client_text(session));
-        }
-        queue.recipient(command);
-        if fresh { Answer::Opened(queue.id().to_owned()) } else { Answer::Accept }
     }
 
     pub fn vrfy(&mut self, session: &Session, address: Option<&str>) -> Answer {

@@ -1,7 +1,8 @@
 //! The SMTP server: any number of sessions in one event loop; what may block runs on a small thread pool.
 //!
 //! `serve` is the loop, `drive` moves one session along, `backend` answers its questions: `connect` (names, rate limits),
-//! `envelope` (MAIL, RCPT, VRFY, ETRN), `queue` (the cleanup stream); `world` is what restriction lists look at.
+//! `envelope` (MAIL, RCPT, VRFY, ETRN), `queue` (the cleanup stream, never waited for); `quick` knows what may block;
+//! `world` is what restriction lists look at.
 
 mod anvil;
 mod backend;
@@ -10,6 +11,7 @@ mod drive;
 mod envelope;
 mod pool;
 mod queue;
+mod quick;
 mod serve;
 mod services;
 mod settings;

@@ -1,17 +1,21 @@
 //! The open queue file: a record stream to cleanup (or, for `sendmail -bs`, to postdrop).
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use engine_restrict::{Effects, Verdict};
+use host_daemon::{Cx, Interest, Token};
 use mail_record::{Kind, put, put_attribute};
+use mio::unix::SourceFd;
 use proto_ipc::cleanup::{self, Greeting, Head, status};
 use proto_ipc::{Connection, Error};
-use proto_smtp::server::{Answer, Protocol, RcptCommand, Reply, Ret, Session};
+use proto_smtp::server::{Answer, Protocol, Question, RcptCommand, Reply, Ret, Session};
+use serde::de::DeserializeOwned;
 
-use crate::backend::{Backend, Given, Stage};
+use crate::backend::{Backend, Given, Pending, Stage};
 use crate::services::Services;
 
 /// A queue file in the making. Dropping it before the end makes cleanup forget the message.
@@ -23,53 +27,112 @@ pub(crate) struct Queue {
     buffer: Vec<u8>,
     begun: bool,
     failed: bool,
+    /// cleanup was silent for `ipc_timeout`.
+    gave_up: bool,
+    /// The name of the stream in the event loop, and whether the loop tells when there is room.
+    watched: Option<(Token, bool)>,
     /// postdrop, which must be waited for.
     child: Option<Child>,
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let _ = self.connection.stream().shutdown(std::net::Shutdown::Both);
         if let Some(child) = &mut self.child {
+            let _ = self.connection.stream().shutdown(std::net::Shutdown::Both);
             let _ = child.wait();
         }
     }
 }
 
 impl Queue {
-    /// Opens a queue file and writes its envelope down to the sender.
+    /// Connects to cleanup (or starts postdrop). `may_block`: waits for a place in the queue of a busy cleanup.
+    ///
+    /// # Errors
+    /// Those of connect(2); `WouldBlock` when it would have to wait.
+    pub fn connect(services: &Arc<Services>, may_block: bool) -> Result<Self, Error> {
+        let (connection, child) = if services.standalone {
+            postdrop(services)?
+        } else {
+            let stream = if may_block {
+                let stream = UnixStream::connect(&services.cleanup_path)?;
+                stream.set_nonblocking(true)?;
+                stream
+            } else {
+                mio::net::UnixStream::connect(&services.cleanup_path)?.into()
+            };
+            (Connection::from_stream(stream, services.format), None)
+        };
+        Ok(Self {
+            services: Arc::clone(services),
+            connection,
+            id: String::new(),
+            buffer: Vec::new(),
+            begun: false,
+            failed: false,
+            gave_up: false,
+            watched: None,
+            child,
+        })
+    }
+
+    /// Hears the queue ID and writes the envelope down to the sender; `false` while cleanup is silent.
     ///
     /// # Errors
     /// cleanup does not answer as it should.
-    pub fn open(services: &Arc<Services>, session: &Session) -> Result<Self, Error> {
-        let (mut connection, child) =
-            if services.standalone { postdrop(services)? } else { (connect(services)?, None) };
-        let protocol = if services.standalone { proto_ipc::postdrop::PROTOCOL } else { cleanup::PROTOCOL };
-        let greeting: Greeting = connection.receive()?;
+    fn greeted(&mut self, session: &Session) -> Result<bool, Error> {
+        let Some(greeting) = self.hear::<Greeting>()? else { return Ok(false) };
+        let protocol =
+            if self.services.standalone { proto_ipc::postdrop::PROTOCOL } else { cleanup::PROTOCOL };
         if greeting.protocol != protocol {
             return Err(Error::Malformed(format!(
                 "protocol {} instead of {protocol}",
                 proto_ipc::clean(&greeting.protocol)
             )));
         }
-        let mut queue = Self {
-            services: Arc::clone(services),
-            connection,
-            id: greeting.queue_id,
-            buffer: Vec::with_capacity(1024),
-            begun: false,
-            failed: false,
-            child,
-        };
-        if services.standalone {
-            queue.local_envelope(session);
+        self.id = greeting.queue_id;
+        self.buffer.reserve(1024);
+        if self.services.standalone {
+            self.local_envelope(session);
         } else {
             let utf8 = session.transaction().is_some_and(|t| t.mail.smtputf8);
-            let flags = services.cleanup_flags | if utf8 { cleanup::flags::SMTPUTF8 } else { 0 };
-            queue.connection.send(&Head { flags })?;
-            queue.envelope(session);
+            let flags = self.services.cleanup_flags | if utf8 { cleanup::flags::SMTPUTF8 } else { 0 };
+            self.connection.send(&Head { flags })?;
+            self.envelope(session);
         }
-        Ok(queue)
+        Ok(true)
+    }
+
+    /// What the other end says next. postdrop is waited for; cleanup is not.
+    fn hear<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        if self.gave_up {
+            return Err(Error::Io(io::ErrorKind::TimedOut.into()));
+        }
+        if self.child.is_some() { self.connection.receive().map(Some) } else { self.connection.try_receive() }
+    }
+
+    /// The other end was silent for too long.
+    pub fn give_up(&mut self) {
+        self.gave_up = true;
+    }
+
+    /// Has the event loop tell when cleanup has said something, or has room for more.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn watch(&mut self, cx: &mut Cx, for_room: bool) -> io::Result<Token> {
+        let fd = self.connection.stream().as_raw_fd();
+        let interest = if for_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let token = match self.watched {
+            None => cx.register(&mut SourceFd(&fd), interest)?,
+            // Once asked for, news of room are no nuisance: the stream is written to once more at the most.
+            Some((token, has_room)) if has_room || !for_room => return Ok(token),
+            Some((token, _)) => {
+                cx.reregister(&mut SourceFd(&fd), token, interest)?;
+                token
+            }
+        };
+        self.watched = Some((token, for_room));
+        Ok(token)
     }
 
     /// Queue ID.
@@ -254,15 +317,30 @@ impl Queue {
         lines
     }
 
-    fn send(&mut self) {
-        if !self.failed {
-            let result = self.connection.put_encoded(&self.buffer).and_then(|()| self.connection.flush());
-            if let Err(error) = result {
-                os_log::warning!("{}: problem talking to the cleanup service: {error}", self.id);
-                self.failed = true;
-            }
+    /// Sends what is there; `false` while something is left.
+    fn send(&mut self) -> bool {
+        if self.failed {
+            self.buffer.clear();
+            return true;
         }
-        self.buffer.clear();
+        let buffer = std::mem::take(&mut self.buffer);
+        let result = if self.gave_up {
+            Err(Error::Io(io::ErrorKind::TimedOut.into()))
+        } else if self.child.is_some() {
+            self.connection.put_encoded(&buffer).and_then(|()| self.connection.flush()).map(|()| true)
+        } else {
+            self.connection.buffer(&buffer);
+            self.connection.try_flush()
+        };
+        result.unwrap_or_else(|error| {
+            self.fail(&error);
+            true
+        })
+    }
+
+    fn fail(&mut self, error: &Error) {
+        os_log::warning!("{}: problem talking to the cleanup service: {error}", self.id);
+        self.failed = true;
     }
 
     fn content(&mut self, block: &[u8]) {
@@ -273,8 +351,8 @@ impl Queue {
         }
     }
 
-    /// The end of the stream, and what became of the message.
-    fn finish(&mut self, effects: &Effects) -> Option<cleanup::Reply> {
+    /// The end of the stream.
+    fn finish(&mut self, effects: &Effects) {
         put(&mut self.buffer, Kind::Extracted, b"");
         if !self.services.standalone {
             if let Some(filter) = &effects.filter {
@@ -290,21 +368,22 @@ impl Queue {
         }
         put(&mut self.buffer, Kind::End, b"");
         self.send();
+    }
+
+    /// What became of the message: cleanup's reply, or `None` for a failure; nothing while cleanup is silent.
+    fn verdict(&mut self) -> Option<Option<cleanup::Reply>> {
         if self.failed {
-            return None;
+            return Some(None);
         }
-        match self.connection.receive() {
-            Ok(reply) => Some(reply),
+        match self.hear() {
+            Ok(Some(reply)) => Some(Some(reply)),
+            Ok(None) => None,
             Err(error) => {
-                os_log::warning!("{}: problem talking to the cleanup service: {error}", self.id);
-                None
+                self.fail(&error);
+                Some(None)
             }
         }
     }
-}
-
-fn connect(services: &Services) -> Result<Connection, Error> {
-    Connection::connect(&services.cleanup_path, services.format, services.ipc_timeout)
 }
 
 /// Starts postdrop on one end of a socket pair.
@@ -323,46 +402,127 @@ fn postdrop(services: &Services) -> Result<(Connection, Option<Child>), Error> {
 }
 
 impl Backend {
+    /// Opens a queue file for the first recipient.
+    pub fn open(&mut self, session: &Session, command: &RcptCommand, may_block: bool) -> Option<Answer> {
+        self.pending = Some(Pending::Id);
+        match Queue::connect(&self.services, may_block) {
+            Ok(queue) => {
+                self.queue = Some(Box::new(queue));
+                // cleanup makes the file before it speaks: only postdrop is waited for at once.
+                if self.services.standalone { self.opened(session, command) } else { None }
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock && !may_block => None,
+            Err(error) => Some(self.not_opened(&error)),
+        }
+    }
+
+    /// Goes on with the first recipient when the queue file has a name.
+    fn opened(&mut self, session: &Session, command: &RcptCommand) -> Option<Answer> {
+        let queue = self.queue.as_mut()?;
+        match queue.greeted(session) {
+            Ok(false) => None,
+            Err(error) => Some(self.not_opened(&error)),
+            Ok(true) => {
+                self.pending = None;
+                os_log::info!("{}: client={}", queue.id(), queue.client_text(session));
+                queue.recipient(command);
+                Some(Answer::Opened(queue.id().to_owned()))
+            }
+        }
+    }
+
+    fn not_opened(&mut self, error: &Error) -> Answer {
+        os_log::warning!("connect #1 to subsystem {}: {error}", self.services.cleanup_path.display());
+        (self.pending, self.queue) = (None, None);
+        Answer::Reply(Reply::new("451 4.3.0 Error: queue file write error"))
+    }
+
+    /// Looks again at what was not possible without a wait.
+    pub fn go_on(&mut self, session: &Session, pending: Pending, may_block: bool) -> Option<Answer> {
+        match (pending, session.question()) {
+            (Pending::Id, Some(Question::Rcpt(command))) => {
+                let command = command.clone();
+                if self.queue.is_some() {
+                    self.opened(session, &command)
+                } else {
+                    self.open(session, &command, may_block)
+                }
+            }
+            (Pending::Room, _) => {
+                let sent = self.queue.as_mut().is_none_or(|queue| queue.send());
+                sent.then(|| {
+                    self.pending = None;
+                    Answer::Accept
+                })
+            }
+            (Pending::Verdict, _) => self.committed(session),
+            // The session has forgotten what it asked; there is nothing to wait for.
+            (Pending::Id, _) => {
+                self.pending = None;
+                Some(Answer::Accept)
+            }
+        }
+    }
+
     /// A block of content is full.
-    pub fn content(&mut self, session: &mut Session) -> Answer {
+    pub fn content(&mut self, session: &mut Session) -> Option<Answer> {
         let block = session.take_block();
         let effects = self.state.as_ref().map(|s| s.effects.clone()).unwrap_or_default();
         if let Some(queue) = &mut self.queue {
             queue.begin(session, &effects);
             queue.content(&block);
-            queue.send();
+            if !queue.send() {
+                self.pending = Some(Pending::Room);
+                return None;
+            }
         }
-        Answer::Accept
+        Some(Answer::Accept)
     }
 
-    /// The message is complete: the last restrictions, then commit.
-    pub fn end(&mut self, session: &mut Session) -> Answer {
+    /// The last restrictions, then commit.
+    pub fn end(&mut self, session: &mut Session) -> Option<Answer> {
         let block = session.take_block();
+        if let Some(refused) = self.refuse_content(session) {
+            return Some(refused);
+        }
+        let effects = self.state.as_mut().map(|s| std::mem::take(&mut s.effects)).unwrap_or_default();
+        let Some(queue) = &mut self.queue else {
+            return Some(self.refused(Reply::new("451 4.3.0 Error: queue file write error")));
+        };
+        queue.begin(session, &effects);
+        queue.content(&block);
+        queue.finish(&effects);
+        self.pending = Some(Pending::Verdict);
+        // cleanup flushes to disk before it speaks: not yet.
+        if self.services.standalone || queue.failed { self.committed(session) } else { None }
+    }
+
+    /// The reply at the end of a message, when cleanup has spoken.
+    fn committed(&mut self, session: &Session) -> Option<Answer> {
+        let queue = self.queue.as_mut()?;
+        let reply = queue.verdict()?;
+        let answer = Answer::Reply(result(reply.as_ref(), queue.id(), session));
+        (self.pending, self.queue) = (None, None);
+        Some(answer)
+    }
+
+    /// What is against a message that has been received.
+    fn refuse_content(&mut self, session: &Session) -> Option<Answer> {
         if !self.services.policy.end_of_data.is_empty() && !self.local {
             match self.verdict(session, Stage::EndOfData, Given::default()) {
                 Verdict::Accept => {}
-                Verdict::Reject(text) => return self.refused(Reply::new(text)),
+                Verdict::Reject(text) => return Some(self.refused(Reply::new(text))),
                 Verdict::Hangup => {
                     self.forget_message();
-                    return Answer::Hangup;
+                    return Some(Answer::Hangup);
                 }
             }
         }
         let (too_big, bare_lf) = session.content_faults();
         if bare_lf {
-            return self.refuse_bare_lf(session);
+            return Some(self.refuse_bare_lf(session));
         }
-        if too_big {
-            return self.refused(Reply::new("552 5.3.4 Error: message file too big"));
-        }
-        let effects = self.state.as_mut().map(|s| std::mem::take(&mut s.effects)).unwrap_or_default();
-        let Some(mut queue) = self.queue.take() else {
-            return self.refused(Reply::new("451 4.3.0 Error: queue file write error"));
-        };
-        queue.begin(session, &effects);
-        queue.content(&block);
-        let reply = queue.finish(&effects);
-        Answer::Reply(result(reply.as_ref(), queue.id(), session))
+        too_big.then(|| self.refused(Reply::new("552 5.3.4 Error: message file too big")))
     }
 
     fn refused(&mut self, reply: Reply) -> Answer {

@@ -26,6 +26,8 @@ struct Slot {
     conn: Option<Box<Conn>>,
     /// Something happened on the connection while a thread had it.
     pending: bool,
+    /// The client has sent its last byte.
+    ended: bool,
     /// When silence ends the session, or a pause ends.
     deadline: Instant,
     paused: bool,
@@ -36,6 +38,8 @@ type Shared = Arc<Mutex<Slot>>;
 /// What the loop knows of a session, wherever it is.
 struct Entry {
     slot: Shared,
+    /// Its last stream to cleanup.
+    stream: Option<Token>,
     /// The timer for [`Slot::deadline`]; there is always one.
     limit: TimerId,
 }
@@ -43,7 +47,7 @@ struct Entry {
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// The time limit of a session: looks again as long as the session lives.
+    /// The time limit of a session, or of what it waits for: looks again as long as the session lives.
     Limit,
     /// The end of a pause.
     Pause,
@@ -53,6 +57,8 @@ enum Purpose {
 enum News {
     /// The session pauses until then.
     Paused(Token, Instant),
+    /// It waits for cleanup.
+    Waits(Token),
     /// It is over.
     Closed(Token),
 }
@@ -61,6 +67,8 @@ enum News {
 pub(crate) struct Smtpd {
     services: Arc<Services>,
     slots: HashMap<Token, Entry>,
+    /// The sessions of streams to cleanup.
+    streams: HashMap<Token, Token>,
     timers: HashMap<TimerId, (Token, Purpose)>,
     pool: Pool,
     sender: Sender<News>,
@@ -81,6 +89,7 @@ impl Smtpd {
         Ok(Self {
             services,
             slots: HashMap::new(),
+            streams: HashMap::new(),
             timers: HashMap::new(),
             pool: Pool::new(threads),
             sender,
@@ -93,6 +102,7 @@ impl Smtpd {
     fn resume(&mut self, cx: &mut Cx, token: Token, mut conn: Box<Conn>) {
         match conn.run(false) {
             Stopped::MayBlock => self.hand_over(cx, token, conn),
+            Stopped::Waits => self.wait(cx, token, conn),
             Stopped::Idle(deadline) => self.put_back(token, conn, deadline, false),
             Stopped::Paused(until) => {
                 self.put_back(token, conn, until, true);
@@ -100,6 +110,27 @@ impl Smtpd {
             }
             Stopped::Closed => self.close(cx, token, conn),
         }
+    }
+
+    /// Leaves the session until cleanup says something.
+    fn wait(&mut self, cx: &mut Cx, token: Token, mut conn: Box<Conn>) {
+        match conn.backend.watch(cx) {
+            Ok(Some(stream)) => {
+                let entry = self.slots.get_mut(&token);
+                let before = entry.and_then(|entry| entry.stream.replace(stream));
+                if before != Some(stream) {
+                    before.map(|before| self.streams.remove(&before));
+                    self.streams.insert(stream, token);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // Without news from the loop there is only the time limit.
+                os_log::warning!("cannot watch a connection: {}", os_sys::error_text(&error));
+            }
+        }
+        let deadline = cx.now() + self.services.ipc_timeout;
+        self.put_back(token, conn, deadline, false);
     }
 
     fn put_back(&mut self, token: Token, conn: Box<Conn>, deadline: Instant, paused: bool) {
@@ -117,6 +148,14 @@ impl Smtpd {
         timer
     }
 
+    /// Starts the timer for the time limit anew.
+    fn look_again(&mut self, cx: &mut Cx, token: Token, at: Instant) {
+        let limit = self.start_timer(cx, token, at, Purpose::Limit);
+        if let Some(entry) = self.slots.get_mut(&token) {
+            entry.limit = limit;
+        }
+    }
+
     fn close(&mut self, cx: &mut Cx, token: Token, conn: Box<Conn>) {
         if conn.backend.may_block_at_end() {
             return self.hand_over(cx, token, conn);
@@ -128,6 +167,7 @@ impl Smtpd {
     fn forget(&mut self, cx: &mut Cx, token: Token) {
         if let Some(entry) = self.slots.remove(&token) {
             cx.cancel(entry.limit);
+            entry.stream.map(|stream| self.streams.remove(&stream));
             self.timers.remove(&entry.limit);
             cx.session_done();
         }
@@ -158,6 +198,15 @@ fn work(slot: &Shared, mut conn: Box<Conn>, token: Token) -> Option<News> {
                 finish(conn);
                 return Some(News::Closed(token));
             }
+            Stopped::Waits => {
+                let mut slot = lock(slot);
+                if !std::mem::take(&mut slot.pending) {
+                    slot.paused = false;
+                    slot.conn = Some(conn);
+                    return Some(News::Waits(token));
+                }
+                conn.news(slot.ended);
+            }
             Stopped::Idle(deadline) => {
                 let mut slot = lock(slot);
                 if !std::mem::take(&mut slot.pending) {
@@ -166,9 +215,13 @@ fn work(slot: &Shared, mut conn: Box<Conn>, token: Token) -> Option<News> {
                     slot.conn = Some(conn);
                     return None;
                 }
+                conn.news(slot.ended);
             }
             Stopped::Paused(until) => {
                 let mut slot = lock(slot);
+                if std::mem::take(&mut slot.pending) {
+                    conn.news(slot.ended);
+                }
                 slot.deadline = until;
                 slot.paused = true;
                 slot.conn = Some(conn);
@@ -203,18 +256,25 @@ impl EventService for Smtpd {
         let mut conn = Box::new(Conn::new(session, backend, stream));
         conn.look_ahead();
         let deadline = now + self.services.settings.timeout;
-        let slot = Arc::new(Mutex::new(Slot { conn: None, pending: false, deadline, paused: false }));
+        let slot =
+            Arc::new(Mutex::new(Slot { conn: None, pending: false, ended: false, deadline, paused: false }));
         let limit = self.start_timer(cx, token, deadline, Purpose::Limit);
-        self.slots.insert(token, Entry { slot, limit });
+        self.slots.insert(token, Entry { slot, stream: None, limit });
         self.resume(cx, token, conn);
     }
 
-    fn ready(&mut self, cx: &mut Cx, token: Token, _readiness: Readiness) {
+    fn ready(&mut self, cx: &mut Cx, token: Token, readiness: Readiness) {
+        let stream_of = self.streams.get(&token).copied();
+        let token = stream_of.unwrap_or(token);
         let Some(entry) = self.slots.get(&token) else { return };
         let conn = {
             let mut slot = lock(&entry.slot);
+            slot.ended |= readiness.ended && stream_of.is_none();
             match slot.conn.take() {
-                Some(conn) => conn,
+                Some(mut conn) => {
+                    conn.news(slot.ended);
+                    conn
+                }
                 None => {
                     slot.pending = true;
                     return;
@@ -237,17 +297,16 @@ impl EventService for Smtpd {
             (Purpose::Pause, Some(conn)) => self.resume(cx, token, conn),
             (Purpose::Pause, None) => {}
             (Purpose::Limit, Some(mut conn)) => {
-                conn.timed_out();
-                self.close(cx, token, conn);
-            }
-            (Purpose::Limit, None) => {
-                // Busy, paused or not yet due: look again.
-                let again = due.max(now + Duration::from_millis(500));
-                let limit = self.start_timer(cx, token, again, Purpose::Limit);
-                if let Some(entry) = self.slots.get_mut(&token) {
-                    entry.limit = limit;
+                if conn.backend.give_up() {
+                    self.look_again(cx, token, now + self.services.settings.timeout);
+                    self.resume(cx, token, conn);
+                } else {
+                    conn.timed_out();
+                    self.close(cx, token, conn);
                 }
             }
+            // Busy, paused or not yet due.
+            (Purpose::Limit, None) => self.look_again(cx, token, due.max(now + Duration::from_millis(500))),
         }
     }
 
@@ -255,6 +314,12 @@ impl EventService for Smtpd {
         while let Ok(news) = self.receiver.try_recv() {
             match news {
                 News::Closed(token) => self.forget(cx, token),
+                News::Waits(token) => {
+                    let conn = self.slots.get(&token).and_then(|entry| lock(&entry.slot).conn.take());
+                    if let Some(conn) = conn {
+                        self.wait(cx, token, conn);
+                    }
+                }
                 News::Paused(token, until) => {
                     self.start_timer(cx, token, until, Purpose::Pause);
                 }

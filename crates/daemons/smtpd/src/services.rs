@@ -19,6 +19,7 @@ use proto_smtp::server::{BareNewline, Keywords, Settings};
 
 use crate::anvil::Anvil;
 use crate::connect::NameCache;
+use crate::quick::Quick;
 use crate::settings;
 
 /// Limits that anvil watches; 0: none.
@@ -107,8 +108,8 @@ pub(crate) struct Services {
     pub config_directory: PathBuf,
     pub format: Format,
     pub ipc_timeout: Duration,
-    /// No restriction or table asks another server, so that decisions need no thread.
-    pub decides_quickly: bool,
+    /// Which decisions ask no other server.
+    pub quick: Quick,
     prefixes: (u32, u32),
     queue_minfree: u64,
     flush_path: PathBuf,
@@ -210,7 +211,7 @@ impl Services {
             config_directory: config.dir().to_owned(),
             format: Format::null(dialect),
             ipc_timeout,
-            decides_quickly: decides_quickly(config, &policy, &classes)?,
+            quick: Quick::new(config, &policy, &classes)?,
             prefixes: (
                 u32::try_from(config.int(p::SMTPD_CLIENT_IPV4_PREFIX_LENGTH)?).unwrap_or(32),
                 u32::try_from(config.int(p::SMTPD_CLIENT_IPV6_PREFIX_LENGTH)?).unwrap_or(128),
@@ -412,7 +413,7 @@ impl Services {
     }
 }
 
-fn is_table(word: &str) -> bool {
+pub(crate) fn is_table(word: &str) -> bool {
     word.split_once(':').is_some_and(|(kind, name)| {
         !kind.is_empty() && !name.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     })
@@ -495,87 +496,4 @@ fn with_overrides(mut policy: Policy, overrides: &str) -> Policy {
         policy.reject_unlisted_recipient = false;
     }
     policy
-}
-
-/// Table types that are in this process and never wait.
-const QUICK: [&str; 12] =
-    ["hash", "btree", "cdb", "lmdb", "dbm", "sdbm", "texthash", "regexp", "pcre", "cidr", "static", "inline"];
-
-/// Whether every table is in this process, and no restriction asks a server.
-fn decides_quickly(
-    config: &Config,
-    policy: &Policy,
-    classes: &HashMap<String, String>,
-) -> Result<bool, Error> {
-    let lists =
-        [&policy.client, &policy.helo, &policy.sender, &policy.relay, &policy.recipient, &policy.data];
-    let words: Vec<String> =
-        lists.iter().flat_map(|list| list.words().iter().cloned()).chain(classes.values().cloned()).collect();
-    let slow = |word: &String| {
-        let word = word.to_ascii_lowercase();
-        [
-            "unknown_",
-            "unverified_",
-            "_mx_",
-            "_ns_",
-            "_a_access",
-            "sleep",
-            "policy",
-            "rbl",
-            "rhsbl",
-            "dnswl",
-            "rhswl",
-        ]
-        .iter()
-        .any(|part| word.contains(part))
-    };
-    if words.iter().any(slow) {
-        return Ok(false);
-    }
-    let tables = [
-        p::TRANSPORT_MAPS,
-        p::RELOCATED_MAPS,
-        p::SENDER_DEPENDENT_RELAYHOST_MAPS,
-        p::SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
-        p::RECIPIENT_CANONICAL_MAPS,
-        p::SENDER_CANONICAL_MAPS,
-        p::CANONICAL_MAPS,
-        p::VIRTUAL_ALIAS_MAPS,
-        p::LOCAL_RECIPIENT_MAPS,
-        p::VIRTUAL_MAILBOX_MAPS,
-        p::RELAY_RECIPIENT_MAPS,
-        p::MYDESTINATION,
-        p::RELAY_DOMAINS,
-        p::VIRTUAL_ALIAS_DOMAINS,
-        p::VIRTUAL_MAILBOX_DOMAINS,
-        p::MYNETWORKS,
-    ];
-    let mut all = words;
-    for parameter in tables {
-        all.push(config.str(parameter)?);
-    }
-    Ok(config.str(p::POSTINO_REWRITE_SERVICE)? == "in-process" && all.iter().all(|text| is_quick(text)))
-}
-
-fn is_quick(text: &str) -> bool {
-    mail_text::list::words_with_groups(text).into_iter().filter(|word| is_table(word)).all(|word| {
-        word.split_once(':').is_some_and(|(kind, _)| QUICK.contains(&kind.to_ascii_lowercase().as_str()))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_in_other_processes_are_slow() {
-        for (text, quick) in [
-            ("hash:/a, inline:{{a=b}}", true),
-            ("proxy:unix:passwd.byname hash:/x", false),
-            ("example.com, !10.0.0.0/8", true),
-            ("ldap:/etc/x", false),
-        ] {
-            assert_eq!(is_quick(text), quick, "{text}");
-        }
-    }
 }

@@ -31,6 +31,8 @@ pub struct Readiness {
     pub writable: bool,
     /// The peer is gone or the descriptor has an error.
     pub closed: bool,
+    /// The peer will not send more than what can be read now.
+    pub ended: bool,
 }
 
 /// A running timer.
@@ -380,6 +382,7 @@ impl Loop {
                     readable: event.is_readable() || event.is_read_closed(),
                     writable: event.is_writable(),
                     closed: event.is_error() || event.is_write_closed(),
+                    ended: event.is_read_closed() || event.is_error(),
                 };
                 service.ready(&mut self.cx, token, readiness);
             }

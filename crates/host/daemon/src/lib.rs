@@ -15,6 +15,7 @@ mod spec;
 mod standalone;
 mod startup;
 mod status;
+mod together;
 mod trigger;
 mod watchdog;
 

@@ -54,21 +54,29 @@ impl Listener {
 
     /// Accepts one client; `None`: there is none (any more). The accepted stream blocks, or not.
     pub(crate) fn accept(&self, nonblocking: bool) -> Option<Accepted> {
+        self.try_accept(nonblocking).unwrap_or_else(|error| {
+            os_log::error!("accept connection: {error}");
+            None
+        })
+    }
+
+    /// As [`Self::accept`], but the caller says what is wrong.
+    ///
+    /// # Errors
+    /// Those of accept(2) that are not the client's: a lack of descriptors or of memory.
+    pub(crate) fn try_accept(&self, nonblocking: bool) -> io::Result<Option<Accepted>> {
         let result = match self {
             Self::Inet(listener) => accept_tcp(listener, nonblocking),
             Self::Unix(listener) => accept_unix(listener, nonblocking).map(|stream| {
                 Accepted::Client(Client::from_stream(Stream::Unix(stream), Session::default()))
             }),
             Self::Pass(listener) => accept_unix(listener, nonblocking).map(Accepted::Passing),
-            Self::Fifo(_) | Self::Datagram(_) => return None,
+            Self::Fifo(_) | Self::Datagram(_) => return Ok(None),
         };
         match result {
-            Ok(accepted) => Some(accepted),
-            Err(error) if transient(&error) => None,
-            Err(error) => {
-                os_log::error!("accept connection: {error}");
-                None
-            }
+            Ok(accepted) => Ok(Some(accepted)),
+            Err(error) if transient(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The pool loop: blocking code, one thread a client, up to the session quota.
 //!
-//! Threads take turns in waiting for clients: the one whose turn it is accepts, passes the turn on and serves. So a
-//! client is served by the thread that was woken up for it.
+//! A client is served by the thread that was woken up for it: idle threads wait together. Only where processes of a
+//! reference master take turns in accepting, threads do so too.
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -17,6 +17,7 @@ use crate::listener::Accepted;
 use crate::standalone::Standalone;
 use crate::startup::{AcceptLock, Runtime, Wake, begin, initialize};
 use crate::status::State;
+use crate::together::Together;
 use crate::{Error, Spec, Startup};
 
 /// Most threads of a process whose quota has no limit.
@@ -63,12 +64,21 @@ pub fn run_pool<H: PoolService>(
         Ok(ending) => ending,
         Err(errno) => os_log::fatal!("eventfd: {errno}"),
     };
+    let ending = Arc::new(OwnedFd::from(ending));
+    let waiting = if runtime.takes_turns() {
+        Waiting::InTurn(Mutex::new(()))
+    } else {
+        match Together::new(&runtime, &ending) {
+            Ok(together) => Waiting::Together(together),
+            Err(error) => os_log::fatal!("epoll: {error}"),
+        }
+    };
     let pool = Pool {
         spec: *spec,
         service: &service,
         runtime: &runtime,
-        ending: Arc::new(OwnedFd::from(ending)),
-        turn: Mutex::new(()),
+        ending,
+        waiting,
         state: Mutex::new(Counts { threads: 1, ..Counts::default() }),
     };
     std::thread::scope(|scope| pool.work(scope));
@@ -106,6 +116,15 @@ struct Counts {
     active: usize,
     served: u64,
     ended: bool,
+    /// When the last client came or went.
+    last_client: Option<Instant>,
+}
+
+/// How threads wait for clients.
+enum Waiting {
+    Together(Together),
+    /// With the lock that siblings share; held by the thread that waits.
+    InTurn(Mutex<()>),
 }
 
 struct Pool<'a, H> {
@@ -113,8 +132,7 @@ struct Pool<'a, H> {
     service: &'a H,
     runtime: &'a Runtime,
     ending: Arc<OwnedFd>,
-    /// Held by the thread that waits for clients.
-    turn: Mutex<()>,
+    waiting: Waiting,
     state: Mutex<Counts>,
 }
 
@@ -123,10 +141,13 @@ impl<H: PoolService> Pool<'_, H> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a thread: wait for the turn, accept, serve.
+    /// The life of a thread: wait, accept, serve.
     fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         loop {
-            let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let turn = match &self.waiting {
+                Waiting::Together(_) => None,
+                Waiting::InTurn(turn) => Some(turn.lock().unwrap_or_else(PoisonError::into_inner)),
+            };
             if self.counts().ended {
                 return;
             }
@@ -159,30 +180,57 @@ impl<H: PoolService> Pool<'_, H> {
                     return None;
                 }
             }
-            self.runtime.lock();
-            let accepted = match self.runtime.wait(self.runtime.max_idle) {
-                Wake::Stop => return None,
-                Wake::Idle if self.counts().active == 0 => return None,
-                Wake::Idle => None,
-                Wake::Listener(number) => {
-                    if self.runtime.must_restart(self.service.tables_changed()) {
-                        if let Some(status) = &self.runtime.status {
-                            status.report_retired();
-                        }
-                        return None;
-                    }
-                    let accepted = self.runtime.listeners.get(number).and_then(|one| one.accept(false));
-                    if accepted.is_none() {
-                        std::thread::sleep(ACCEPT_PAUSE);
-                    }
-                    accepted
+            let limit = self.runtime.max_idle;
+            let wake = match &self.waiting {
+                Waiting::Together(together) => together.wait(limit),
+                Waiting::InTurn(_) => {
+                    self.runtime.lock();
+                    self.runtime.wait(limit)
                 }
             };
-            self.runtime.unlock();
+            let accepted = match wake {
+                Wake::Stop => return None,
+                Wake::Idle if self.is_idle() => return None,
+                Wake::Idle => None,
+                Wake::Listener(_) if self.runtime.must_restart(self.service.tables_changed()) => {
+                    if let Some(status) = &self.runtime.status {
+                        status.report_retired();
+                    }
+                    return None;
+                }
+                Wake::Listener(number) => self.accept_from(number),
+            };
+            if matches!(self.waiting, Waiting::InTurn(_)) {
+                self.runtime.unlock();
+            }
             if accepted.is_some() {
                 return accepted;
             }
         }
+    }
+
+    /// Accepts one client, and lets another thread wait for the next one.
+    fn accept_from(&self, number: usize) -> Option<Accepted> {
+        let listener = self.runtime.listeners.get(number)?;
+        let accepted = listener.try_accept(false);
+        if let Waiting::Together(together) = &self.waiting {
+            together.again(number, listener);
+        }
+        accepted.unwrap_or_else(|error| {
+            os_log::error!("accept connection: {error}");
+            std::thread::sleep(ACCEPT_PAUSE);
+            None
+        })
+    }
+
+    /// Whether there is no client, and was none for `max_idle`.
+    fn is_idle(&self) -> bool {
+        let counts = self.counts();
+        counts.active == 0
+            && self
+                .runtime
+                .max_idle
+                .is_none_or(|limit| counts.last_client.is_none_or(|at| at.elapsed() >= limit))
     }
 
     /// Counts a new client; whether another thread must wait for the next one.
@@ -190,6 +238,7 @@ impl<H: PoolService> Pool<'_, H> {
         let quota = self.runtime.quota;
         let mut counts = self.counts();
         counts.active += 1;
+        counts.last_client = Some(Instant::now());
         if counts.active == quota && !self.spec.persistent_clients {
             self.runtime.report(State::Taken);
         }
@@ -203,6 +252,7 @@ impl<H: PoolService> Pool<'_, H> {
         let mut counts = self.counts();
         let was_full = counts.active == self.runtime.quota && !self.spec.persistent_clients;
         counts.active -= 1;
+        counts.last_client = Some(Instant::now());
         counts.served += 1;
         if was_full {
             self.runtime.report(State::Available);

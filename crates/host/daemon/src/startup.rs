@@ -300,6 +300,11 @@ impl Runtime {
         }
     }
 
+    /// Whether this process and its siblings take turns in accepting.
+    pub(crate) const fn takes_turns(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Lets a sibling accept.
     pub(crate) fn unlock(&self) {
         if let Some(lock) = &self.lock

@@ -135,6 +135,15 @@ impl Connection {
         self.spill()
     }
 
+    /// As [`Self::put_encoded`] for a stream that does not block: keeps all of it for [`Self::try_flush`].
+    pub fn buffer(&mut self, bytes: &[u8]) {
+        if self.output.is_empty() {
+            self.output = bytes.to_vec();
+        } else {
+            self.output.extend_from_slice(bytes);
+        }
+    }
+
     fn spill(&mut self) -> Result<(), Error> {
         if self.output.len() >= BLOCK { self.flush() } else { Ok(()) }
     }
@@ -188,6 +197,51 @@ impl Connection {
                 } else {
                     Error::Io(io::ErrorKind::UnexpectedEof.into())
                 });
+            }
+        }
+    }
+
+    /// For a stream that does not block: writes what can be written; `false` while something is left.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub fn try_flush(&mut self) -> Result<bool, Error> {
+        let mut written = 0;
+        let result = loop {
+            let rest = self.output.get(written..).unwrap_or_default();
+            if rest.is_empty() {
+                break Ok(true);
+            }
+            match self.stream.write(rest) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(false),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.output.drain(..written);
+        result
+    }
+
+    /// For a stream that does not block: writes and reads what is possible; the list, if it is complete.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn try_receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        self.try_flush()?;
+        loop {
+            let pending = self.input.get(self.consumed..).unwrap_or_default();
+            if let Some((message, used)) = decode(pending, self.format)? {
+                self.consumed += used;
+                return Ok(Some(message));
+            }
+            let empty = pending.is_empty();
+            match self.fill(LIST_LIMIT) {
+                Ok(true) => {}
+                Ok(false) if empty => return Err(Error::Closed),
+                Ok(false) => return Err(Error::Io(io::ErrorKind::UnexpectedEof.into())),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
