@@ -300,10 +300,12 @@ impl Mta {
     /// Kills the master and all daemons at once, as a power failure would end them.
     pub fn kill_all(&self) {
         if let Some(pid) = self.master_pid() {
-            let family = [procs::children(pid, ""), vec![pid]].concat();
             self.end_group(pid);
-            // A daemon in the middle of an fsync dies, and lets go of its sockets, only at its end.
-            until("all processes to die", || family.iter().all(|&pid| !procs::alive(pid)).then_some(()));
+            // A daemon in the middle of an fsync dies, and lets go of its sockets, only at its end; one that master has
+            // just forked is in no list of its children yet.
+            until("all processes to die", || {
+                (!procs::group(pid).into_iter().any(procs::alive)).then_some(())
+            });
         }
     }
 

@@ -13,9 +13,24 @@ pub(crate) fn children(parent: i32, name: &str) -> Vec<i32> {
         .collect()
 }
 
-/// Whether `pid` exists and is not a zombie.
+/// The processes of the group `group`, whoever their parents are now.
+pub(crate) fn group(group: i32) -> Vec<i32> {
+    let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
+    dir.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|&pid| stat_fields(pid).and_then(|fields| fields.get(2)?.parse().ok()) == Some(group))
+        .collect()
+}
+
+/// Whether `pid` exists and is not a zombie. The zombie of a process whose threads are not all gone counts as alive: its
+/// descriptors are open.
 pub(crate) fn alive(pid: i32) -> bool {
-    stat_fields(pid).is_some_and(|fields| !matches!(fields.first().map(String::as_str), Some("Z" | "X")))
+    stat_fields(pid).is_some_and(|fields| {
+        let dead = matches!(fields.first().map(String::as_str), Some("Z" | "X"));
+        // proc(5): field 20, the number of threads; these fields begin with the third.
+        let threads = fields.get(17).and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+        !dead || threads > 1
+    })
 }
 
 /// Sends `signal`; a process that is gone is no error.
