@@ -17,7 +17,7 @@ use crate::instance::Instance;
 pub(crate) enum Owner {
     /// root
     Root,
-    /// `mail_owner`
+    /// `mail_owner`, any group
     Mail,
     /// `mail_owner`, group `setgid_group`
     MailAndSubmitters,
@@ -48,7 +48,6 @@ pub(crate) const SET_GID: &[&str] = &["postdrop", "postqueue"];
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
     pub(crate) owner: u32,
-    pub(crate) owner_group: u32,
     pub(crate) submitters: u32,
 }
 
@@ -62,7 +61,7 @@ pub(crate) fn numbers(instance: &Instance) -> Result<Option<Numbers>, Fatal> {
     let name = instance.text(param::SETGID_GROUP)?;
     let group = identity::group_by_name(&name).map_err(|error| Fatal(error_text(&error)))?;
     let submitters = group.ok_or_else(|| Fatal(format!("unknown group: {name}")))?;
-    Ok(Some(Numbers { owner: user.uid, owner_group: user.gid, submitters }))
+    Ok(Some(Numbers { owner: user.uid, submitters }))
 }
 
 fn all(instance: &Instance) -> impl Iterator<Item = (PathBuf, u32, Owner)> {
@@ -101,12 +100,13 @@ pub(crate) fn set_permissions(instance: &Instance) -> Result<(), Fatal> {
 
 fn apply(path: &Path, mode: u32, owner: Owner, numbers: Option<Numbers>) -> io::Result<()> {
     if let Some(numbers) = numbers {
+        // The group matters to submitters only; elsewhere it stays as it is.
         let (user, group) = match owner {
-            Owner::Root => (0, 0),
-            Owner::Mail => (numbers.owner, numbers.owner_group),
-            Owner::MailAndSubmitters => (numbers.owner, numbers.submitters),
+            Owner::Root => (0, None),
+            Owner::Mail => (numbers.owner, None),
+            Owner::MailAndSubmitters => (numbers.owner, Some(numbers.submitters)),
         };
-        chown(path, Some(user), Some(group))?;
+        chown(path, Some(user), group)?;
     }
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
