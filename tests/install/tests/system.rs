@@ -50,6 +50,9 @@ const SPECIAL: &[(&str, u32, &str, &str)] = &[
     ("etc/postfix/main.cf", 0o100_644, "root", "root"),
     ("etc/postfix/master.cf", 0o100_644, "root", "root"),
     ("etc/postfix/postfix-files", 0o100_644, "root", "root"),
+    ("usr/share/man/man8/qmgr.8", 0o100_644, "root", "root"),
+    ("usr/share/man/man1/mailq.1", 0o100_644, "root", "root"),
+    ("usr/share/man/man5/master.5", 0o100_644, "root", "root"),
     ("var/spool/postfix", 0o40_755, "root", "root"),
     ("var/spool/postfix/pid", 0o40_755, "root", "root"),
     ("var/spool/postfix/maildrop", 0o40_730, "postfix", "postdrop"),
@@ -163,12 +166,12 @@ fn an_existing_configuration_stays_and_its_paths_count() {
     fs::write(etc.join("main.cf"), main).unwrap();
     fs::write(etc.join("master.cf"), "# mine too\n").unwrap();
     for _ in 0..2 {
-        let said = place.install(&["system", "--root", &root, "queue_directory=/srv/spool"]);
+        let said = place.install(&["system", "--root", &root, "queue_directory=/opt/spool"]);
         assert!(said.ok, "{said:?}");
         assert_eq!(fs::read_to_string(etc.join("main.cf")).unwrap(), main);
         assert_eq!(fs::read_to_string(etc.join("master.cf")).unwrap(), "# mine too\n");
     }
-    for path in ["opt/mail/daemons/master", "srv/spool/maildrop", "etc/postfix/main.cf.example"] {
+    for path in ["opt/mail/daemons/master", "opt/spool/maildrop", "etc/postfix/main.cf.example"] {
         assert!(Path::new(&root).join(path).exists(), "{path}");
     }
     assert!(!Path::new(&root).join("usr/libexec").exists());

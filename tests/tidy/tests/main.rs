@@ -199,3 +199,70 @@ fn every_program_is_in_exactly_one_image() {
         }
     }
 }
+
+/// The manual page of a program: in section 1 for commands, 8 for daemons.
+fn manual(package: &str) -> Option<PathBuf> {
+    let (section, name) = match package.split_once('-')? {
+        ("command", name) => (1, name),
+        ("daemon", name) => (8, name),
+        _ => return None,
+    };
+    Some(root().join(format!("man/man{section}/{name}.{section}")))
+}
+
+#[test]
+fn every_program_has_a_manual_page() {
+    for (package, _) in packages() {
+        let Some(page) = manual(&package) else { continue };
+        let text = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS"] {
+            assert!(text.contains(&format!(".SH {section}\n")), "{}: no {section}", page.display());
+        }
+    }
+}
+
+/// Words in bold below `.SH PARAMETERS`.
+fn documented_parameters(page: &str) -> Vec<String> {
+    let section = page.split_once(".SH PARAMETERS\n").map_or("", |(_, rest)| rest);
+    let section = section.split("\n.SH ").next().unwrap_or_default();
+    let bold = section.split("\\fB").skip(1).filter_map(|rest| rest.split("\\fR").next());
+    bold.filter(|word| word.contains('_')).map(str::to_owned).collect()
+}
+
+#[test]
+fn manual_pages_name_parameters_that_exist() {
+    let table: String = files("crates/host/config/src/param", "rs")
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let mut pages = Vec::new();
+    walk(&root().join("man"), &|_| true, &mut pages);
+    assert!(!pages.is_empty());
+    let mut seen = 0;
+    for page in pages {
+        for name in documented_parameters(&fs::read_to_string(&page).unwrap()) {
+            assert!(table.contains(&format!("\"{name}\"")), "{}: no parameter {name}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} parameters found: has the layout of the pages changed?");
+}
+
+#[test]
+fn references_between_manual_pages_lead_somewhere() {
+    let mut pages = Vec::new();
+    walk(&root().join("man"), &|_| true, &mut pages);
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let source = text.strip_prefix(".so ").map(str::trim);
+        let also = text.split_once(".SH SEE ALSO\n").map_or("", |(_, rest)| rest);
+        let also = also.split(", ").filter_map(|one| one.trim().strip_prefix("\\fB")?.split_once("\\fR("));
+        let also = also.map(|(name, section)| {
+            let (name, section) = (name.replace("\\-", "-"), section.trim_end_matches(')'));
+            format!("man{section}/{name}.{section}")
+        });
+        for target in also.chain(source.map(str::to_owned)) {
+            assert!(root().join("man").join(&target).exists(), "{}: no {target}", page.display());
+        }
+    }
+}
