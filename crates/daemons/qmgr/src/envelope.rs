@@ -430,3 +430,167 @@ impl Envelope {
 fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_spool::{Layout, LogSettings, Queue, Spool};
+    use mail_record::put;
+
+    const CONTENT: &[u8] = b"N\x05helloN\x00";
+
+    /// A queue file with these envelope records (behind C and T) and these extracted ones.
+    fn file(
+        envelope: &[(Kind, &str)],
+        extracted: &[(Kind, &str)],
+        recipients: i64,
+    ) -> (tempdir::Directory, QueueFile) {
+        let mut head = Vec::new();
+        put(&mut head, Kind::Time, b"100 5");
+        for (kind, data) in envelope {
+            put(&mut head, *kind, data.as_bytes());
+        }
+        put(&mut head, Kind::Message, b"");
+        let size = MessageSize {
+            data_size: i64::try_from(CONTENT.len()).unwrap(),
+            data_offset: i64::try_from(97 + head.len()).unwrap(),
+            recipients,
+            ..MessageSize::default()
+        };
+        let mut bytes = Vec::new();
+        put(&mut bytes, Kind::Size, size.to_payload().as_bytes());
+        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(CONTENT);
+        put(&mut bytes, Kind::Extracted, b"");
+        for (kind, data) in extracted {
+            put(&mut bytes, *kind, data.as_bytes());
+        }
+        put(&mut bytes, Kind::End, b"");
+        let directory = tempdir::Directory::new();
+        std::fs::create_dir(directory.0.join("active")).unwrap();
+        std::fs::write(directory.0.join("active/AB1"), bytes).unwrap();
+        let spool = Spool::with_layout(Layout::standard(&directory.0), LogSettings::default());
+        let file = spool.open_file(Queue::Active, &id()).unwrap();
+        (directory, file)
+    }
+
+    fn id() -> QueueId {
+        QueueId::parse("AB1").unwrap()
+    }
+
+    mod tempdir {
+        use std::path::PathBuf;
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        pub struct Directory(pub PathBuf);
+
+        impl Directory {
+            pub fn new() -> Self {
+                static NEXT: AtomicU32 = AtomicU32::new(0);
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                let path = std::env::temp_dir().join(format!("qmgr-test-{}-{number}", std::process::id()));
+                std::fs::create_dir(&path).unwrap();
+                Self(path)
+            }
+        }
+
+        impl Drop for Directory {
+            fn drop(&mut self) {
+                let _ = std::fs::remove_dir_all(&self.0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_envelope_goes_on_behind_the_content() {
+        let (_directory, mut file) = file(
+            &[
+                (Kind::Attribute, "create_time=200"),
+                (Kind::Attribute, "client_name=old"),
+                (Kind::Sender, "s@x"),
+                (Kind::Attribute, "notify_flags=6"),
+                (Kind::Attribute, "dsn_orig_rcpt=rfc822;A@x"),
+                (Kind::OriginalRecipient, "a@x"),
+                (Kind::Recipient, "a2@x"),
+                (Kind::OriginalRecipient, "b@x"),
+                (Kind::Done, "b@x"),
+            ],
+            &[
+                (Kind::Attribute, "encoding=8bit"),
+                (Kind::FilterOrText, "smtp:filter"),
+                (Kind::OriginalRecipient, "c@x"),
+                (Kind::Recipient, "c@x"),
+            ],
+            3,
+        );
+        let (envelope, batch) = Reader::new(&mut file, 100).first(&id()).unwrap();
+        assert_eq!(
+            (envelope.create_time, envelope.arrival.seconds, envelope.arrival.microseconds),
+            (200, 100, 5)
+        );
+        assert_eq!((envelope.sender.as_str(), envelope.encoding.as_str()), ("s@x", "8bit"));
+        assert_eq!((envelope.client.name.as_str(), envelope.filter.as_deref()), ("old", Some("smtp:filter")));
+        let [first, second] = batch.recipients.as_slice() else { panic!("{batch:?}") };
+        assert_eq!((first.original.as_str(), first.address.as_str(), first.notify), ("a@x", "a2@x", 6));
+        assert_eq!(first.dsn_orig_rcpt, "rfc822;A@x");
+        assert_eq!((second.address.as_str(), second.notify, second.dsn_orig_rcpt.as_str()), ("c@x", 0, ""));
+        assert_eq!(batch.unread, 0);
+    }
+
+    #[test]
+    fn batches_continue_where_the_last_one_ended_with_all_that_belongs_to_a_recipient() {
+        let names: Vec<_> = (0..7).map(|i| format!("r{i}@x")).collect();
+        let originals: Vec<_> = (0..7).map(|i| format!("dsn_orig_rcpt=rfc822;o{i}@x")).collect();
+        let mut records = vec![(Kind::Sender, "s@x")];
+        for (name, original) in names.iter().zip(&originals) {
+            records.extend([
+                (Kind::Attribute, original.as_str()),
+                (Kind::OriginalRecipient, name),
+                (Kind::Recipient, name),
+            ]);
+        }
+        let (_directory, mut file) = file(&records, &[], 7);
+        let (envelope, mut batch) = Reader::new(&mut file, 3).first(&id()).unwrap();
+        let mut seen = Vec::new();
+        let mut sizes = Vec::new();
+        loop {
+            sizes.push((batch.recipients.len(), batch.unread));
+            seen.extend(
+                batch
+                    .recipients
+                    .iter()
+                    .map(|r| (r.address.clone(), format!("dsn_orig_rcpt={}", r.dsn_orig_rcpt))),
+            );
+            if batch.unread == 0 {
+                break;
+            }
+            batch = Reader::new(&mut file, 3).next(&envelope.size, batch.resume).unwrap();
+        }
+        assert_eq!(sizes, [(3, 4), (3, 1), (1, 0)]);
+        assert_eq!(seen, names.into_iter().zip(originals).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_redirected_message_has_one_recipient() {
+        let (_directory, mut file) = file(
+            &[(Kind::Sender, ""), (Kind::Recipient, "a@x"), (Kind::Recipient, "b@x")],
+            &[(Kind::Redirect, "other@y")],
+            2,
+        );
+        let (_, batch) = Reader::new(&mut file, 1).first(&id()).unwrap();
+        assert_eq!(batch.recipients.iter().map(|r| r.address.as_str()).collect::<Vec<_>>(), ["other@y"]);
+        assert_eq!(batch.unread, 0);
+    }
+
+    #[test]
+    fn files_that_cannot_be_used() {
+        for (envelope, text) in [
+            (vec![(Kind::Recipient, "a@x")], "message rejected: missing sender record"),
+            (vec![(Kind::Sender, "s@x"), (Kind::Flags, "1")], "Unexpected record type 'f' at offset 109"),
+        ] {
+            let (_directory, mut file) = file(&envelope, &[], 1);
+            let error = Reader::new(&mut file, 10).first(&id()).unwrap_err();
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -8,6 +8,7 @@
 //! comes out of [`Scheduler::next_action`]. Waiting things stand in ordered sets by the time or order in which they are
 //! due, so no operation looks at what is not due.
 
+mod health;
 mod limits;
 mod memory;
 mod preempt;
