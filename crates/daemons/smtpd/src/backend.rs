@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use engine_restrict::{Evaluator, Facts, State, Verdict};
 use host_daemon::{Cx, Token};
-use proto_smtp::server::{Answer, Question, Reply, Session};
+use proto_smtp::server::{Answer, Question, Session};
 
+use crate::notice;
 use crate::queue::Queue;
 use crate::services::Services;
 use crate::world::Scene;
@@ -87,6 +88,7 @@ impl Backend {
         let counted = |limit: i64| self.ident.is_some() && limit > 0;
         match session.question() {
             None | Some(Question::Abort) => false,
+            Some(Question::Notices) => true,
             Some(Question::Connect) => {
                 !self.local && !crate::connect::is_quick(&self.services, session.client())
             }
@@ -133,6 +135,10 @@ impl Backend {
             Some(Question::End) => return self.end(session),
             Some(Question::Abort) => {
                 self.forget_message();
+                Answer::Accept
+            }
+            Some(Question::Notices) => {
+                notice::send(&self.services, session);
                 Answer::Accept
             }
         })
@@ -216,7 +222,7 @@ impl Backend {
         }
         match self.verdict(session, stage, given) {
             Verdict::Accept => Answer::Accept,
-            Verdict::Reject(text) => Answer::Reply(Reply::new(text)),
+            Verdict::Reject(text, cause) => Answer::Reply(notice::rejection(text, cause)),
             Verdict::Hangup => Answer::Hangup,
         }
     }

@@ -112,6 +112,7 @@ impl Conn {
     /// The connection is closed: last words.
     pub fn farewell(&mut self) {
         self.backend.disconnected(&self.session);
+        crate::notice::send(&self.backend.services, &mut self.session);
         os_log::info!("{}", self.session.farewell());
     }
 

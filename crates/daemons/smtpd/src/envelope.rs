@@ -4,13 +4,20 @@ use std::net::IpAddr;
 
 use engine_restrict::Verdict;
 use proto_smtp::server::{Answer, Client, MailCommand, RcptCommand, Reply, Session};
+use proto_smtp::transcript::ErrorClass;
 
 use crate::anvil::Event;
 use crate::backend::{Backend, Given, Stage};
 use crate::connect;
+use crate::notice::rejection;
 
 fn say(text: impl Into<String>) -> Answer {
     Answer::Reply(Reply::new(text))
+}
+
+/// The same for an error that the postmaster may want to hear of.
+fn say_why(text: impl Into<String>, class: ErrorClass) -> Answer {
+    Answer::Reply(Reply::new(text).because_of(class))
 }
 
 impl Backend {
@@ -32,7 +39,9 @@ impl Backend {
                 self.verdict(session, Stage::Client, Given { client: Some(&client), ..Given::default() });
             match verdict {
                 Verdict::Accept => {}
-                Verdict::Reject(text) => return Answer::Denied(Box::new(client), profile, Reply::new(text)),
+                Verdict::Reject(text, cause) => {
+                    return Answer::Denied(Box::new(client), profile, rejection(text, cause));
+                }
                 Verdict::Hangup => return Answer::Hangup,
             }
         }
@@ -83,7 +92,8 @@ impl Backend {
             session.namaddr(),
             self.services.service_name
         );
-        Some(say(format!("450 4.7.1 Error: {reply} from {}", session.client().address)))
+        let text = format!("450 4.7.1 Error: {reply} from {}", session.client().address);
+        Some(say_why(text, ErrorClass::Policy))
     }
 
     pub fn mail(&mut self, session: &Session, command: &MailCommand) -> Answer {
@@ -115,7 +125,7 @@ impl Backend {
             return say("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
         }
         if !self.services.has_space() {
-            return say("452 4.3.1 Insufficient system storage");
+            return say_why("452 4.3.1 Insufficient system storage", ErrorClass::Resource);
         }
         Answer::Accept
     }
@@ -131,7 +141,7 @@ impl Backend {
         }
         let shown = mail_address::to_external(address);
         os_log::warning!("Illegal address syntax from {} in {command} command: <{shown}>", session.namaddr());
-        Some(say(text))
+        Some(say_why(text, ErrorClass::Protocol))
     }
 
     /// The reason against a recipient, if there is one.
@@ -181,7 +191,9 @@ impl Backend {
         {
             return answer;
         }
-        let Some(address) = address else { return say("501 5.1.3 Bad recipient address syntax") };
+        let Some(address) = address else {
+            return say_why("501 5.1.3 Bad recipient address syntax", ErrorClass::Protocol);
+        };
         if let Some(answer) =
             self.check_address(session, address, "VRFY", "501 5.1.3 Bad recipient address syntax")
         {

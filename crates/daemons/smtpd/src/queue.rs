@@ -10,12 +10,15 @@ use engine_restrict::{Effects, Verdict};
 use host_daemon::{Cx, Interest, Token};
 use mail_record::{Kind, put, put_attribute};
 use mio::unix::SourceFd;
-use proto_ipc::cleanup::{self, Greeting, Head, status};
+use proto_ipc::cleanup::{self, Greeting, Head};
 use proto_ipc::{Connection, Error};
 use proto_smtp::server::{Answer, Protocol, Question, RcptCommand, Reply, Ret, Session};
+use proto_smtp::transcript::ErrorClass;
 use serde::de::DeserializeOwned;
 
 use crate::backend::{Backend, Given, Pending, Stage};
+use crate::notice::rejection;
+use crate::outcome::{result, write_error};
 use crate::services::Services;
 
 /// A queue file in the making. Dropping it before the end makes cleanup forget the message.
@@ -434,7 +437,7 @@ impl Backend {
     fn not_opened(&mut self, error: &Error) -> Answer {
         os_log::warning!("connect #1 to subsystem {}: {error}", self.services.cleanup_path.display());
         (self.pending, self.queue) = (None, None);
-        Answer::Reply(Reply::new("451 4.3.0 Error: queue file write error"))
+        Answer::Reply(write_error())
     }
 
     /// Looks again at what was not possible without a wait.
@@ -487,7 +490,7 @@ impl Backend {
         }
         let effects = self.state.as_mut().map(|s| std::mem::take(&mut s.effects)).unwrap_or_default();
         let Some(queue) = &mut self.queue else {
-            return Some(self.refused(Reply::new("451 4.3.0 Error: queue file write error")));
+            return Some(self.refused(write_error()));
         };
         queue.begin(session, &effects);
         queue.content(&block);
@@ -511,7 +514,7 @@ impl Backend {
         if !self.services.policy.end_of_data.is_empty() && !self.local {
             match self.verdict(session, Stage::EndOfData, Given::default()) {
                 Verdict::Accept => {}
-                Verdict::Reject(text) => return Some(self.refused(Reply::new(text))),
+                Verdict::Reject(text, cause) => return Some(self.refused(rejection(text, cause))),
                 Verdict::Hangup => {
                     self.forget_message();
                     return Some(Answer::Hangup);
@@ -522,7 +525,10 @@ impl Backend {
         if bare_lf {
             return Some(self.refuse_bare_lf(session));
         }
-        too_big.then(|| self.refused(Reply::new("552 5.3.4 Error: message file too big")))
+        too_big.then(|| {
+            let reply = Reply::new("552 5.3.4 Error: message file too big");
+            self.refused(reply.because_of(ErrorClass::Bounce))
+        })
     }
 
     fn refused(&mut self, reply: Reply) -> Answer {
@@ -543,43 +549,6 @@ impl Backend {
             session.place(),
             session.namaddr()
         );
-        self.refused(Reply::new(text))
+        self.refused(Reply::new(text).because_of(ErrorClass::Protocol))
     }
-}
-
-/// The reply at the end of a message.
-fn result(reply: Option<&cleanup::Reply>, id: &str, session: &Session) -> Reply {
-    let Some(reply) = reply else { return Reply::new("451 4.3.0 Error: queue file write error") };
-    let reason = reply.reason.as_str();
-    let or = |default: &str| if reason.is_empty() { default.to_owned() } else { reason.to_owned() };
-    if reply.status == 0 {
-        if session.by_bdat() {
-            return Reply::new(format!("250 2.0.0 Ok: {} bytes queued as {id}", session.content_bytes()));
-        }
-        return Reply::new(format!("250 2.0.0 Ok: queued as {id}"));
-    }
-    if is_whole_reply(reason) {
-        return Reply::new(reason);
-    }
-    let bits = [
-        (status::DEFER, format!("451 {}", with_status(&or("Error: service unavailable"), "4.7.1"))),
-        (status::PROXY, "451 4.3.0 Error: queue file write error".to_owned()),
-        (status::BAD, format!("451 4.3.0 Error: internal error {}", reply.status)),
-        (status::RECIPIENTS, format!("451 4.3.0 Error: internal error {}", reply.status)),
-        (status::HOPS, "554 5.4.0 Error: too many hops".to_owned()),
-        (status::SIZE, "552 5.3.4 Error: message file too big".to_owned()),
-        (status::CONTENT, format!("550 {}", with_status(&or("Error: message content rejected"), "5.7.1"))),
-    ];
-    bits.into_iter()
-        .find(|(bit, _)| reply.status & bit != 0)
-        .map_or_else(|| Reply::new("451 4.3.0 Error: queue file write error"), |(_, text)| Reply::new(text))
-}
-
-fn is_whole_reply(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    matches!((bytes.next(), bytes.next(), bytes.next(), bytes.next()), (Some(b'4' | b'5'), Some(b), Some(c), Some(b' ' | b'-')) if b.is_ascii_digit() && c.is_ascii_digit())
-}
-
-fn with_status(text: &str, default: &str) -> String {
-    if mail_status::Dsn::split(text).is_some() { text.to_owned() } else { format!("{default} {text}") }
 }

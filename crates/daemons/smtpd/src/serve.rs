@@ -157,7 +157,7 @@ impl Smtpd {
     }
 
     fn close(&mut self, cx: &mut Cx, token: Token, conn: Box<Conn>) {
-        if conn.backend.may_block_at_end() {
+        if conn.backend.may_block_at_end() || conn.session.has_notices() {
             return self.hand_over(cx, token, conn);
         }
         finish(conn);

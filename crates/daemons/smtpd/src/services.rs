@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine_restrict::{Class, Map, Policy, Probe, Resolved, has_safe_recipient_list};
 use host_config::{Config, param as p};
 use host_daemon::{Error, Startup};
+use host_delivery::postmaster::Postmaster;
 use host_resolve::{AddressClass, AddressService, ResolveError};
 use host_tables::{Flags, Kind, Maps, MatchList, Table, TableContext};
 use mail_lookup::{AddressSearch, Lookup, LookupError, find_address};
@@ -107,6 +108,8 @@ pub(crate) struct Services {
     pub command_directory: PathBuf,
     pub config_directory: PathBuf,
     pub format: Format,
+    /// Who hears of errors.
+    pub postmaster: Postmaster,
     pub ipc_timeout: Duration,
     /// Which decisions ask no other server.
     pub quick: Quick,
@@ -210,6 +213,7 @@ impl Services {
             command_directory: config.str(p::COMMAND_DIRECTORY)?.into(),
             config_directory: config.dir().to_owned(),
             format: Format::null(dialect),
+            postmaster: Postmaster::from_config(config)?,
             ipc_timeout,
             quick: Quick::new(config, &policy, &classes)?,
             prefixes: (

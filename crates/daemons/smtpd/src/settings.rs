@@ -8,6 +8,7 @@ use host_config::{Config, ConfigError};
 use host_tables::{Kind, MatchList, TableContext};
 use mail_lookup::MapsLookup;
 use proto_smtp::server::{Filter, Matcher, Settings};
+use proto_smtp::transcript::ErrorClasses;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
@@ -77,6 +78,12 @@ pub(crate) fn session(config: &Config, cx: &TableContext, standalone: bool) -> R
         forbidden_commands: matcher(config, "smtpd_forbidden_commands", p::SMTPD_FORBIDDEN_COMMANDS, cx)?,
         command_filter: filter(config, "smtpd_command_filter", p::SMTPD_COMMAND_FILTER, cx)?,
         verp_delimiters: config.str(p::VERP_DELIMITER_FILTER)?,
+        notice_classes: if standalone {
+            ErrorClasses::default()
+        } else {
+            ErrorClasses::parse(&config.str(p::NOTIFY_CLASSES)?)
+        },
+        history_limit: count(config, p::SMTPD_HISTORY_FLUSH_THRESHOLD)?,
         port_logging: config.bool(p::SMTPD_CLIENT_PORT_LOGGING)?,
         default_verp: config.str(p::DEFAULT_VERP_DELIMITERS)?,
         local_time: Some(Arc::new(|| crate::services::local_time().syslog())),

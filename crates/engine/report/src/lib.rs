@@ -3,12 +3,17 @@
 //! [`Report::head`] and [`Report::tail`].
 
 mod template;
-mod wrap;
 
 pub use template::{BadTemplate, Macros, Template, Templates};
-pub use wrap::wrap;
 
 use mail_status::{Action, Detail, Dsn, Notify};
+
+/// Columns of a line where it has blanks to break at.
+const WIDTH: usize = 79;
+
+fn wrap(text: &str) -> Vec<String> {
+    mail_text::wrap(text, WIDTH, "    ")
+}
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,23 @@ const DEPTH: usize = 100;
 pub enum Verdict {
     /// Nothing against it.
     Accept,
-    /// This reply.
-    Reject(String),
+    /// This reply, and why.
+    Reject(String, Cause),
     /// End the session without a reply.
     Hangup,
+}
+
+/// The kind of a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A rule says so.
+    Policy,
+    /// The address is not known.
+    Unknown,
+    /// A table could not tell.
+    Lookup,
+    /// The configuration is wrong.
+    Configuration,
 }
 
 /// What one word comes to.
@@ -57,6 +70,7 @@ pub(crate) struct Refusal {
     pub code: u16,
     pub dsn: Dsn,
     pub text: String,
+    pub cause: Cause,
 }
 
 impl<'a> Evaluator<'a> {
@@ -156,6 +170,7 @@ impl<'a> Evaluator<'a> {
                 code: policy.plaintext_code,
                 dsn: Dsn::new(4, 7, 1),
                 text: "Session encryption is required".into(),
+                cause: Cause::Policy,
             }),
             "reject_unauth_pipelining" if self.facts.pipelined => {
                 self.class_refusal(503, Dsn::new(5, 5, 0), "Improper use of SMTP command pipelining", scope)
@@ -240,18 +255,28 @@ impl<'a> Evaluator<'a> {
     /// `451 4.3.5 Server configuration error`, which no `warn_if_reject` softens.
     pub(crate) fn configuration_error(&mut self) -> Flow {
         self.state.warning = false;
-        self.refuse(Refusal { code: 451, dsn: Dsn::new(4, 3, 5), text: "Server configuration error".into() })
+        self.refuse(Refusal {
+            code: 451,
+            dsn: Dsn::new(4, 3, 5),
+            text: "Server configuration error".into(),
+            cause: Cause::Configuration,
+        })
     }
 
     /// `451 4.3.0 <key>: Temporary lookup failure`.
     pub(crate) fn lookup_failure(&mut self, key: &str) -> Flow {
         self.state.warning = false;
         let text = format!("<{key}>: Temporary lookup failure");
-        self.refuse(Refusal { code: 451, dsn: Dsn::new(4, 3, 0), text })
+        self.refuse(Refusal { code: 451, dsn: Dsn::new(4, 3, 0), text, cause: Cause::Lookup })
     }
 
     pub(crate) fn in_scope(&self, code: u16, dsn: Dsn, text: &str, scope: &Scope) -> Refusal {
-        Refusal { code, dsn, text: format!("<{}>: {} rejected: {text}", scope.name, scope.class) }
+        Refusal {
+            code,
+            dsn,
+            text: format!("<{}>: {} rejected: {text}", scope.name, scope.class),
+            cause: Cause::Policy,
+        }
     }
 
     pub(crate) fn class_refusal(&mut self, code: u16, dsn: Dsn, text: &str, scope: &Scope) -> Flow {
@@ -273,7 +298,7 @@ impl<'a> Evaluator<'a> {
             return Flow::Next;
         }
         self.world.decision("reject", &reply);
-        Flow::Stop(Verdict::Reject(reply))
+        Flow::Stop(Verdict::Reject(reply, refusal.cause))
     }
 
     /// `CODE DSN text`: one line of printable text, at most 510 bytes.
@@ -365,7 +390,12 @@ impl<'a> Evaluator<'a> {
         if ours && (!resolved.routed || self.policy.allow_untrusted_routing) {
             return Flow::Next;
         }
-        self.refuse(Refusal { code, dsn, text: format!("<{recipient}>: Relay access denied") })
+        self.refuse(Refusal {
+            code,
+            dsn,
+            text: format!("<{recipient}>: Relay access denied"),
+            cause: Cause::Policy,
+        })
     }
 
     fn permit_auth_destination(&mut self, scope: &Scope) -> Flow {
@@ -394,7 +424,7 @@ impl<'a> Evaluator<'a> {
             NameStatus::Forged | NameStatus::Permanent => self.policy.unknown_client_code,
         };
         let text = format!("Client host rejected: cannot find your {what}, [{}]", client.address);
-        self.refuse(Refusal { code, dsn, text })
+        self.refuse(Refusal { code, dsn, text, cause: Cause::Policy })
     }
 }
 

@@ -12,7 +12,7 @@ mod stages;
 mod tables;
 mod validate;
 
-pub use evaluate::{Evaluator, Verdict};
+pub use evaluate::{Cause, Evaluator, Verdict};
 pub use facts::{Class, Client, Dns, Facts, Map, NameStatus, Probe, Record, Resolved, World};
 pub use list::{List, has_safe_recipient_list};
 pub use policy::{Policy, TempfailAction};

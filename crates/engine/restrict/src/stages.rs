@@ -2,7 +2,7 @@
 
 use mail_status::Dsn;
 
-use crate::evaluate::{Evaluator, Flow, Scope, Verdict};
+use crate::evaluate::{Cause, Evaluator, Flow, Scope, Verdict};
 use crate::list::List;
 
 /// What access tables want done with the message.
@@ -208,7 +208,7 @@ impl Evaluator<'_> {
     fn pending(&mut self) -> Option<Verdict> {
         let reply = self.state.defer_if_permit.take()?;
         self.world.decision("reject", &reply);
-        Some(Verdict::Reject(reply))
+        Some(Verdict::Reject(reply, Cause::Policy))
     }
 
     pub(crate) fn client_scope(&self) -> Scope {

@@ -99,7 +99,7 @@ impl Evaluator<'_> {
             Flow::Next
             | Flow::Permit
             | Flow::PermitAll
-            | Flow::Stop(Verdict::Accept | Verdict::Reject(_) | Verdict::Hangup) => flow,
+            | Flow::Stop(Verdict::Accept | Verdict::Reject(..) | Verdict::Hangup) => flow,
         }
     }
 

@@ -146,7 +146,7 @@ impl Case {
         };
         match Evaluator::new(&self.policy, facts, &mut self.town, &mut self.state).recipient() {
             Verdict::Accept => "ok".into(),
-            Verdict::Reject(text) => text,
+            Verdict::Reject(text, _) => text,
             Verdict::Hangup => "hangup".into(),
         }
     }

@@ -2,7 +2,7 @@
 
 use mail_status::Dsn;
 
-use crate::evaluate::{Evaluator, Flow, Refusal, Scope};
+use crate::evaluate::{Cause, Evaluator, Flow, Refusal, Scope};
 use crate::facts::{Class, Map, Probe, Resolved};
 use crate::stages::mapped;
 
@@ -75,7 +75,7 @@ impl Evaluator<'_> {
                 } else {
                     "User unknown".to_owned()
                 };
-                self.class_refusal(code, Dsn::new(5, 1, detail), &text, scope)
+                self.unknown(code, Dsn::new(5, 1, detail), &text, scope)
             }
         }
     }
@@ -90,7 +90,12 @@ impl Evaluator<'_> {
             _ if resolved.class == Class::VirtualAlias => self.policy.unknown_virtual_alias_code,
             _ => default_code,
         };
-        self.class_refusal(code, mapped(dsn, scope.class), text, scope)
+        self.unknown(code, mapped(dsn, scope.class), text, scope)
+    }
+
+    fn unknown(&mut self, code: u16, dsn: Dsn, text: &str, scope: &Scope) -> Flow {
+        let refusal = self.in_scope(code, dsn, text, scope);
+        self.refuse(Refusal { cause: Cause::Unknown, ..refusal })
     }
 
     pub(crate) fn unverified_sender(&mut self) -> Flow {

@@ -17,6 +17,7 @@ mod log_line;
 pub mod mailbox;
 pub mod pass;
 pub mod post;
+pub mod postmaster;
 mod report;
 mod stats;
 

@@ -7,4 +7,7 @@ pub mod getopt;
 pub mod list;
 pub mod logical;
 pub mod printable;
+mod wrap;
 pub mod xtext;
+
+pub use wrap::wrap;

@@ -53,7 +53,7 @@ impl Session {
         if chunk.size == 0 && !chunk.last {
             self.warn(format!("{}: null BDAT request from {}", self.queue_id_text(), self.namaddr()));
             self.bdat_failed = true;
-            return self.fail(Verb::Bdat, "551 5.7.1 Null BDAT request", now);
+            return self.refuse(Verb::Bdat, &Reply::new("551 5.7.1 Null BDAT request"), now);
         }
         let limit = self.settings.message_size_limit;
         if limit > 0 && chunk.size > limit.saturating_sub(self.content_bytes()) {
@@ -63,8 +63,8 @@ impl Session {
             let text = format!("551 5.0.0 Discarded {} bytes after earlier error", chunk.size);
             return self.discard(chunk, &Reply::new(text));
         }
-        if let Some(text) = self.no_recipients() {
-            return self.discard(chunk, &Reply::new(text));
+        if let Some(reply) = self.no_recipients() {
+            return self.discard(chunk, &reply);
         }
         let first = self.body.is_none();
         chunk.discard = None;
@@ -82,7 +82,7 @@ impl Session {
             self.namaddr()
         ));
         self.bdat_failed = true;
-        self.fail(Verb::Bdat, "552 5.3.4 Chunk exceeds message size limit", now);
+        self.fail_policy(Verb::Bdat, "552 5.3.4 Chunk exceeds message size limit", now);
         self.shut_input();
     }
 
@@ -149,7 +149,7 @@ impl Session {
     fn chunk_done(&mut self, chunk: Chunk, now: Instant) {
         self.phase = Phase::Command;
         if let Some(reply) = &chunk.discard {
-            self.fail(Verb::Bdat, reply.as_str(), now);
+            self.refuse(Verb::Bdat, reply, now);
         } else if chunk.last {
             if let Some(body) = &mut self.body {
                 body.finish();

@@ -6,12 +6,13 @@ use super::command::{Verb, tokens};
 use super::output::Reply;
 use super::session::{Question, Session};
 use super::{Protocol, extract, xclient};
+use crate::transcript::ErrorClass;
 
 impl Session {
     pub(crate) fn vrfy(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Vrfy;
         if self.settings.disable_vrfy {
-            return self.fail(verb, "502 5.5.1 VRFY command is disabled", now);
+            return self.fail_policy(verb, "502 5.5.1 VRFY command is disabled", now);
         }
         let mut words = tokens(arguments);
         if words.is_empty() {
@@ -35,7 +36,7 @@ impl Session {
     pub(crate) fn etrn(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Etrn;
         if self.settings.helo_required && self.helo.is_none() {
-            return self.fail(verb, "503 Error: send HELO/EHLO first", now);
+            return self.fail_policy(verb, "503 Error: send HELO/EHLO first", now);
         }
         if self.transaction.is_some() {
             return self.fail(verb, "503 Error: MAIL transaction in progress", now);
@@ -53,11 +54,11 @@ impl Session {
     pub(crate) fn xclient(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Xclient;
         if let Err(reply) = self.may_override("XCLIENT", self.profile.xclient, arguments) {
-            return self.refuse(verb, &reply, now);
+            return self.refuse(verb, &reply.or_because_of(ErrorClass::Protocol), now);
         }
         let mut client = (*self.client).clone();
         match xclient::xclient(&tokens(arguments), &mut client) {
-            Err(reply) => self.refuse(verb, &reply, now),
+            Err(reply) => self.refuse(verb, &reply.or_because_of(ErrorClass::Protocol), now),
             Ok(overrides) => {
                 self.reset();
                 self.helo = overrides.helo.map(String::into_boxed_str);
@@ -79,7 +80,9 @@ impl Session {
             return Err(Reply::new(format!("501 5.5.4 Syntax: {name} attribute=value...")));
         }
         if !allowed {
-            return Err(Reply::new("550 5.7.0 Error: insufficient authorization"));
+            return Err(
+                Reply::new("550 5.7.0 Error: insufficient authorization").because_of(ErrorClass::Policy)
+            );
         }
         Ok(())
     }
@@ -87,11 +90,11 @@ impl Session {
     pub(crate) fn xforward(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Xforward;
         if let Err(reply) = self.may_override("XFORWARD", self.profile.xforward, arguments) {
-            return self.refuse(verb, &reply, now);
+            return self.refuse(verb, &reply.or_because_of(ErrorClass::Protocol), now);
         }
         let mut forwarded = self.forwarded.clone().unwrap_or_default();
         match xclient::xforward(&tokens(arguments), &mut forwarded) {
-            Err(reply) => self.refuse(verb, &reply, now),
+            Err(reply) => self.refuse(verb, &reply.or_because_of(ErrorClass::Protocol), now),
             Ok(()) => {
                 self.forwarded = Some(forwarded);
                 self.succeed(verb, "250 2.0.0 Ok", now);

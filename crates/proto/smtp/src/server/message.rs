@@ -11,17 +11,16 @@ use super::settings::{BareNewline, Keywords};
 use super::transaction::{MailCommand, Transaction};
 use super::xclient::safe_name;
 use super::{Client, Protocol};
+use crate::transcript::ErrorClass;
 
 const HELP: &str = "214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD";
 
 impl Session {
     /// One line from the client, without its LF.
     pub(crate) fn line(&mut self, line: &[u8], crlf: bool, now: Instant) {
+        let refused = !crlf && self.profile.bare_newline == BareNewline::Reject;
         if !crlf && self.profile.bare_newline != BareNewline::Allow {
             self.bare_lf = true;
-            if self.profile.bare_newline == BareNewline::Reject {
-                return self.refuse_bare_lf(now);
-            }
         }
         let line = match self.profile.bare_newline {
             BareNewline::Allow => trim_all_cr(line),
@@ -31,6 +30,10 @@ impl Session {
         };
         // Text ends at a NUL, as it does in the reference.
         let line = line.split(|&b| b == 0).next().unwrap_or_default();
+        self.transcript.iter_mut().for_each(|transcript| transcript.received(line));
+        if refused {
+            return self.refuse_bare_lf(now);
+        }
         let text = match std::str::from_utf8(line) {
             Ok(text) => text.to_owned(),
             Err(_) if self.settings.smtputf8 => {
@@ -47,7 +50,7 @@ impl Session {
             self.settings.bare_newline_code, self.settings.myhostname
         );
         self.note_reject("bare <LF> received");
-        self.say(&Reply::new(text), now);
+        self.say(&Reply::new(text).because_of(ErrorClass::Protocol), now);
         self.close();
     }
 
@@ -99,7 +102,7 @@ impl Session {
         }
         if self.denied && verb != Verb::Quit {
             let text = format!("503 5.7.0 Error: access denied for {}", self.namaddr());
-            return self.fail(verb, &text, now);
+            return self.fail_policy(verb, &text, now);
         }
         if verb == Verb::Unknown {
             return self.fail(verb, "500 5.5.2 Error: command not recognized", now);
@@ -120,6 +123,7 @@ impl Session {
             Verb::Bdat => self.bdat(arguments, now),
             Verb::Rset if arguments.is_empty() => {
                 let opened = self.reset();
+                self.turn_page();
                 self.succeed(verb, "250 2.0.0 Ok", now);
                 self.abort_if(opened);
             }
@@ -143,14 +147,20 @@ impl Session {
         }
     }
 
+    /// Refuses what is not as the protocol wants it.
     pub(crate) fn fail(&mut self, verb: Verb, text: &str, now: Instant) {
-        self.refuse(verb, &Reply::new(text), now);
+        self.refuse(verb, &Reply::new(text).because_of(ErrorClass::Protocol), now);
+    }
+
+    /// Refuses what the configuration does not want.
+    pub(crate) fn fail_policy(&mut self, verb: Verb, text: &str, now: Instant) {
+        self.refuse(verb, &Reply::new(text).because_of(ErrorClass::Policy), now);
     }
 
     /// Refuses what is no command at all: an error, but not in the statistics.
     fn fail_uncounted(&mut self, text: &str, now: Instant) {
         self.add_error();
-        self.say(&Reply::new(text), now);
+        self.say(&Reply::new(text).because_of(ErrorClass::Protocol), now);
     }
 
     pub(crate) fn refuse(&mut self, verb: Verb, reply: &Reply, now: Instant) {
@@ -171,7 +181,7 @@ impl Session {
 
     fn auth(&mut self, now: Instant) {
         if self.settings.helo_required && self.helo.is_none() {
-            return self.fail(Verb::Auth, "503 5.5.1 Error: send HELO/EHLO first", now);
+            return self.fail_policy(Verb::Auth, "503 5.5.1 Error: send HELO/EHLO first", now);
         }
         self.fail(Verb::Auth, "503 5.5.1 Error: authentication not enabled", now);
     }
@@ -189,6 +199,7 @@ impl Session {
 
     fn greet(&mut self, verb: Verb, name: String, now: Instant) {
         let opened = self.reset();
+        self.turn_page();
         self.helo = Some(name.into_boxed_str());
         let text = if verb == Verb::Ehlo {
             self.protocol = Protocol::Esmtp;
@@ -242,7 +253,7 @@ impl Session {
     fn mail(&mut self, arguments: &str, now: Instant) {
         let verb = Verb::Mail;
         if self.settings.helo_required && self.helo.is_none() {
-            return self.fail(verb, "503 5.5.1 Error: send HELO/EHLO first", now);
+            return self.fail_policy(verb, "503 5.5.1 Error: send HELO/EHLO first", now);
         }
         if self.transaction.is_some() {
             return self.fail(verb, "503 5.5.1 Error: nested MAIL command", now);
@@ -254,6 +265,7 @@ impl Session {
             return self.fail(verb, "501 5.5.4 Syntax: MAIL FROM:<address>", now);
         };
         let (mut command, size, bad) = parameters::mail(text, &self.offer());
+        command.fault = command.fault.map(|fault| fault.or_because_of(ErrorClass::Protocol));
         self.warn_bad_address(bad, "MAIL");
         if let Some(size) = size {
             self.declared_size = size;
@@ -272,7 +284,7 @@ impl Session {
                 self.queue_id_text(),
                 self.namaddr()
             ));
-            command.fault = Some(Reply::new(text));
+            command.fault = Some(Reply::new(text).because_of(ErrorClass::Policy));
         } else if command.fault.is_none() && command.verp.is_some() && command.sender.is_empty() {
             command.fault = Some(Reply::new("503 5.5.4 Error: XVERP requires non-null sender"));
         }
@@ -305,6 +317,7 @@ impl Session {
             return self.fail(verb, "501 5.5.4 Syntax: RCPT TO:<address>", now);
         };
         let (mut command, bad) = parameters::rcpt(text, smtputf8, &self.offer());
+        command.fault = command.fault.map(|fault| fault.or_because_of(ErrorClass::Protocol));
         self.warn_bad_address(bad, "RCPT");
         if command.fault.is_none() && self.too_many_recipients() {
             command.fault = Some(Reply::new("452 4.5.3 Error: too many recipients"));
@@ -326,10 +339,13 @@ impl Session {
     }
 
     /// Why DATA or BDAT cannot begin.
-    pub(crate) fn no_recipients(&self) -> Option<&'static str> {
+    pub(crate) fn no_recipients(&self) -> Option<Reply> {
         match &self.transaction {
-            None => Some("503 5.5.1 Error: need RCPT command"),
-            Some(transaction) if transaction.recipients == 0 => Some("554 5.5.1 Error: no valid recipients"),
+            None => Some(Reply::new("503 5.5.1 Error: need RCPT command").because_of(ErrorClass::Protocol)),
+            // The refusals of the recipients were the errors.
+            Some(transaction) if transaction.recipients == 0 => {
+                Some(Reply::new("554 5.5.1 Error: no valid recipients"))
+            }
             Some(_) => None,
         }
     }
@@ -341,8 +357,8 @@ impl Session {
         {
             return self.fail(verb, "503 5.5.1 Error: DATA after BDAT", now);
         }
-        if let Some(text) = self.no_recipients() {
-            return self.fail(verb, text, now);
+        if let Some(reply) = self.no_recipients() {
+            return self.refuse(verb, &reply, now);
         }
         if !arguments.is_empty() {
             return self.fail(verb, "501 5.5.4 Syntax: DATA", now);
@@ -449,7 +465,7 @@ impl Session {
 
     fn accepted(&mut self, question: Question, verb: Verb, now: Instant) {
         match question {
-            Question::Connect | Question::Abort => {}
+            Question::Connect | Question::Abort | Question::Notices => {}
             Question::Helo(name) => self.greet(verb, name, now),
             Question::Mail(command) => self.mail_accepted(*command, now),
             Question::Rcpt(command) if command.fault.is_some() => {
@@ -500,6 +516,7 @@ impl Session {
             | Question::Vrfy(..)
             | Question::Etrn(_)
             | Question::Data
+            | Question::Notices
             | Question::Abort => {
                 if reply.is_negative() {
                     self.refuse(verb, reply, now);
@@ -520,6 +537,7 @@ impl Session {
             self.forget_errors();
         }
         self.say(reply, now);
+        self.turn_page();
     }
 }
 

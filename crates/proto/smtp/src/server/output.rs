@@ -2,64 +2,93 @@
 
 use std::fmt::Write as _;
 
+use crate::transcript::ErrorClass;
+
 /// A reply: `CODE text`, lines separated by LF, without the last line end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply(String);
+pub struct Reply {
+    text: String,
+    class: Option<ErrorClass>,
+}
 
 impl Reply {
     /// A reply of this text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), class: None }
+    }
+
+    /// The same reply, said because of an error of this class.
+    #[must_use]
+    pub fn because_of(self, class: ErrorClass) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
+    /// The same reply, said because of an error of this class if no other is known.
+    #[must_use]
+    pub(crate) fn or_because_of(self, class: ErrorClass) -> Self {
+        Self { class: self.class.or(Some(class)), ..self }
+    }
+
+    /// The error that this reply tells, if it is one that counts for notices.
+    #[must_use]
+    pub const fn class(&self) -> Option<ErrorClass> {
+        self.class
+    }
+
+    /// The same reason for another text.
+    #[must_use]
+    pub const fn with_text(&self, text: String) -> Self {
+        Self { text, class: self.class }
     }
 
     /// The text, lines separated by LF.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Rejects: class 4 or 5.
     #[must_use]
     pub fn is_negative(&self) -> bool {
-        self.0.starts_with(['4', '5'])
+        self.text.starts_with(['4', '5'])
     }
 
     /// Ends the session, wherever it comes from (RFC 5321 §3.8).
     #[must_use]
     pub fn disconnects(&self) -> bool {
-        self.0.starts_with("421") || self.0.starts_with("521")
+        self.text.starts_with("421") || self.text.starts_with("521")
     }
 
     /// Turns 5xx into 4xx (`postconf(5) soft_bounce`).
     #[must_use]
     pub fn softened(&self) -> Self {
-        let lines: Vec<String> = self.0.split('\n').map(soften).collect();
-        Self(lines.join("\n"))
+        let lines: Vec<String> = self.text.split('\n').map(soften).collect();
+        self.with_text(lines.join("\n"))
     }
 
     /// Appends a footer (`postconf(5) smtpd_reject_footer`): `\n` begins a line, a leading `\c` continues the first one.
     #[must_use]
     pub fn with_footer(&self, footer: &str) -> Self {
-        let prefix = code_and_status(&self.0);
+        let prefix = code_and_status(&self.text);
         let (joined, footer) = match footer.strip_prefix("\\c") {
             Some(rest) => (true, rest),
             None => (false, footer),
         };
         let mut lines = footer.split("\\n");
-        let mut out = self.0.clone();
+        let mut out = self.text.clone();
         if joined {
             out.push_str(lines.next().unwrap_or(""));
         }
         for line in lines {
             let _ = write!(out, "\n{prefix}{line}");
         }
-        Self(out)
+        self.with_text(out)
     }
 
     /// Writes the reply with CRLF line ends and `-` after the code of all lines but the last.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut lines = self.0.split('\n').peekable();
+        let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
             match line.split_at_checked(3) {
                 Some((code, rest)) if lines.peek().is_some() => {

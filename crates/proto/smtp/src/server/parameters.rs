@@ -4,6 +4,7 @@ use super::command::tokens;
 use super::settings::{Keywords, Settings};
 use super::transaction::{Encoding, MailCommand, RcptCommand, Ret};
 use super::{Reply, extract};
+use crate::transcript::ErrorClass;
 use mail_status::Notify;
 
 /// What has been announced to this client.
@@ -119,10 +120,9 @@ fn parse_size(text: &str) -> Result<u64, Reply> {
         return Err(Reply::new("501 5.5.4 Bad message size syntax"));
     }
     // The reference counts in a signed 64 bit integer.
-    text.parse::<i64>()
-        .ok()
-        .and_then(|size| u64::try_from(size).ok())
-        .ok_or_else(|| Reply::new("552 5.3.4 Message size exceeds file system imposed limit"))
+    text.parse::<i64>().ok().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| {
+        Reply::new("552 5.3.4 Message size exceeds file system imposed limit").because_of(ErrorClass::Policy)
+    })
 }
 
 fn ret(text: &str, before: Option<Ret>) -> Option<Ret> {

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use super::client::{Client, Protocol};
 use super::command::Verb;
 use super::content::Body;
-use super::output::{Reply, escape};
+use super::lines::Line;
+use super::output::Reply;
 use super::settings::{BareNewline, Keywords, Settings};
 use super::statistics::Statistics;
 use super::transaction::{MailCommand, RcptCommand, Transaction};
 use super::xclient::Forwarded;
-
-/// Bytes of the peer shown in a log line.
-const SHOWN: usize = 100;
+use crate::transcript::{ErrorClass, Transcript};
 
 /// Something that only the driver can tell or do. It may block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +37,8 @@ pub enum Question {
     End,
     /// The transaction is given up: forget the queue file.
     Abort,
+    /// Somebody is to be told of errors so far: see [`Session::take_notices`].
+    Notices,
 }
 
 /// The answer to a [`Question`].
@@ -130,16 +131,17 @@ pub struct Session {
     pub(crate) bare_lf: bool,
     /// The next refusal is no error of the client (postconf(5) smtpd_recipient_overshoot_limit).
     pub(crate) forgiven: bool,
-    input: Vec<u8>,
-    consumed: usize,
+    pub(crate) input: Vec<u8>,
+    pub(crate) consumed: usize,
     end_of_input: bool,
-    skipping: bool,
+    pub(crate) skipping: bool,
     output: Vec<u8>,
     notes: Vec<Note>,
     errors: u32,
     junk: u32,
     pause: Option<Instant>,
     active: Instant,
+    pub(crate) transcript: Option<Box<Transcript>>,
 }
 
 /// What a step inside a state says.
@@ -155,6 +157,7 @@ impl Session {
     #[must_use]
     pub fn new(settings: Arc<Settings>, client: Client, now: Instant) -> Self {
         Self {
+            transcript: Transcript::for_classes(settings.notice_classes),
             settings,
             client: Box::new(client),
             profile: Profile {
@@ -224,7 +227,7 @@ impl Session {
         let text = format!("421 4.4.2 {} Error: timeout exceeded", self.settings.myhostname);
         self.say(&Reply::new(text), now);
         self.pause = None;
-        self.close();
+        self.abort("timeout");
     }
 
     /// What is to be done next. Take [`Session::notes`] after each call.
@@ -397,7 +400,14 @@ impl Session {
     /// Queues a reply, with what the configuration adds to it; sleeps before it when there were many errors.
     pub(crate) fn say(&mut self, reply: &Reply, now: Instant) {
         let reply = self.processed(reply.clone());
+        let before = self.output.len();
         reply.write(&mut self.output);
+        if let Some(transcript) = &mut self.transcript {
+            transcript.sent(self.output.get(before..).unwrap_or_default());
+            if let Some(class) = reply.class() {
+                transcript.error(class);
+            }
+        }
         self.active = now;
         if self.errors >= self.settings.soft_error_limit && !self.settings.error_sleep.is_zero() {
             self.pause = Some(now + self.settings.error_sleep);
@@ -417,7 +427,7 @@ impl Session {
             let id = self.queue_id_text().to_owned();
             self.note(format!("{id}: reply filter in: {}", reply.as_str()));
             self.note(format!("{id}: reply filter out: {text}"));
-            reply = Reply::new(text);
+            reply = reply.with_text(text);
         }
         let footer = self.settings.footer_maps.as_ref().and_then(|maps| maps(reply.as_str()));
         let footer = footer.unwrap_or_else(|| self.settings.reject_footer.clone());
@@ -459,6 +469,7 @@ impl Session {
     pub(crate) fn forget_errors(&mut self) {
         self.errors = 0;
         self.junk = 0;
+        self.transcript.iter_mut().for_each(|transcript| transcript.forgive());
     }
 
     /// Gives the transaction up; a queue file that was opened is forgotten by the driver.
@@ -485,7 +496,7 @@ impl Session {
             let verb = if self.place == "BDAT" { Verb::Bdat } else { Verb::Data };
             self.statistics.count(verb, false);
         }
-        self.close();
+        self.abort("lost connection");
     }
 
     const fn in_content(&self) -> bool {
@@ -506,6 +517,10 @@ impl Session {
             ),
             None => self.place.to_owned(),
         }
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
     }
 
     /// The session ends after what has been said is sent.
@@ -534,8 +549,12 @@ impl Session {
                 self.namaddr()
             ));
             let text = format!("421 4.7.0 {} Error: too many errors", self.settings.myhostname);
-            self.say(&Reply::new(text), now);
-            self.close();
+            self.say(&Reply::new(text).because_of(ErrorClass::Protocol), now);
+            self.abort("too many errors");
+            return Progress::Again;
+        }
+        if self.transcript.as_ref().is_some_and(|transcript| transcript.has_part()) {
+            self.ask(Question::Notices, Verb::Unknown);
             return Progress::Again;
         }
         match self.read_line() {
@@ -549,65 +568,6 @@ impl Session {
                 Progress::Again
             }
         }
-    }
-
-    fn read_line(&mut self) -> Line {
-        let limit = self.settings.line_length_limit;
-        let unread = self.unread();
-        let end = unread.iter().take(limit + 1).position(|&b| b == b'\n');
-        let Some(end) = end else {
-            let long = unread.len() > limit;
-            if !long {
-                return Line::None;
-            }
-            self.consume(limit);
-            if std::mem::replace(&mut self.skipping, true) {
-                self.shut_input();
-                return Line::None;
-            }
-            return self.read_rest_of_long_line();
-        };
-        let line = unread.get(..end).unwrap_or_default().to_vec();
-        self.consume(end + 1);
-        if std::mem::take(&mut self.skipping) {
-            return Line::TooLong;
-        }
-        let crlf = line.last() == Some(&b'\r');
-        Line::Whole(line, crlf)
-    }
-
-    /// The start of a line that is too long was dropped; its warning shows that start.
-    fn read_rest_of_long_line(&mut self) -> Line {
-        let start = self.consumed.saturating_sub(self.settings.line_length_limit);
-        let shown: Vec<u8> = self.input.get(start..).unwrap_or_default().iter().take(30).copied().collect();
-        let shown = mail_text::printable::printable(&shown, true);
-        self.warn(format!(
-            "{}: request longer than {}: {shown}...",
-            self.namaddr(),
-            self.settings.line_length_limit
-        ));
-        self.read_line()
-    }
-
-    fn too_long(&mut self, now: Instant) {
-        let text = format!("500 5.5.2 {} Error: command too long", self.settings.myhostname);
-        self.say(&Reply::new(text), now);
-    }
-
-    /// Whether input waits that should not; logged once (postconf(5) smtpd_forbid_unauth_pipelining). `true`: refused.
-    pub(crate) fn pipelining_violation(&mut self, after: &str, now: Instant) -> bool {
-        if self.unread().is_empty() || self.pipelined || !self.settings.notices_pipelining {
-            return false;
-        }
-        self.pipelined = true;
-        let shown = escape(self.unread().get(..SHOWN).unwrap_or(self.unread()));
-        self.note(format!("improper command pipelining after {after} from {}: {shown}", self.namaddr()));
-        if !self.settings.forbid_unauth_pipelining {
-            return false;
-        }
-        self.say(&Reply::new("554 5.5.0 Error: SMTP protocol synchronization"), now);
-        self.close();
-        true
     }
 
     /// `; from=<…> to=<…> proto=… helo=<…>`: the end of a log line about a decision.
@@ -626,11 +586,4 @@ impl Session {
         }
         out
     }
-}
-
-enum Line {
-    None,
-    TooLong,
-    /// Without its LF; whether a CR stands before it.
-    Whole(Vec<u8>, bool),
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::transcript::ErrorClasses;
+
 /// Tells whether a word is in a list of the configuration.
 pub type Matcher = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
@@ -162,6 +164,10 @@ pub struct Settings {
     pub command_filter: Option<Filter>,
     /// `verp_delimiter_filter`.
     pub verp_delimiters: String,
+    /// `notify_classes`: errors whose transcript somebody wants.
+    pub notice_classes: ErrorClasses,
+    /// `smtpd_history_flush_threshold`, lines.
+    pub history_limit: u32,
     /// `smtpd_client_port_logging`.
     pub port_logging: bool,
     /// `default_verp_delimiters`.
@@ -207,6 +213,8 @@ impl Settings {
             }),
             command_filter: None,
             verp_delimiters: "-=+".into(),
+            notice_classes: ErrorClasses::default(),
+            history_limit: 100,
             port_logging: false,
             default_verp: "+=".into(),
             local_time: None,
