@@ -12,6 +12,7 @@ mod delivery;
 mod endurance;
 mod flow;
 mod limits;
+mod notices;
 mod relay;
 mod smtpd;
 mod system;

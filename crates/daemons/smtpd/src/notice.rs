@@ -25,7 +25,7 @@ pub(crate) fn send(services: &Services, session: &mut Session) {
     }
     let subject = format!("SMTP server: errors from {}", session.namaddr());
     for notice in &notices {
-        // Who asked for bounces gets these, with all else that went wrong in the session.
+        // With an unknown recipient among the errors all go to who hears of bounces, asked for or not.
         let postmaster = &services.postmaster;
         let to = if notice.classes.has(ErrorClass::Bounce) {
             &postmaster.bounce_recipient

@@ -94,7 +94,7 @@ impl ErrorClasses {
 /// The transcript of a session with errors that somebody wants to hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The errors that were asked for.
+    /// All errors that were found, also those that nobody asked for.
     pub classes: ErrorClasses,
     /// `Out: …` and `In:  …`, a line each.
     pub text: String,
@@ -193,10 +193,10 @@ impl Transcript {
 
     /// What there is to tell; a new transcript begins.
     pub fn close(&mut self) -> Option<Notice> {
-        let classes = std::mem::take(&mut self.found).common(self.wanted);
+        let classes = std::mem::take(&mut self.found);
         let text = std::mem::take(&mut self.text);
         self.lines = 0;
-        (!classes.is_empty()).then_some(Notice { classes, text, aborted: self.aborted })
+        (!classes.common(self.wanted).is_empty()).then_some(Notice { classes, text, aborted: self.aborted })
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
         transcript.abort("timeout");
         let notice = transcript.close().unwrap();
         assert_eq!(notice.text, "Out: 220 mx\nIn:  FOO??\nOut: 500-no\nOut: 500 no\n");
-        assert_eq!((notice.classes, notice.aborted), (ErrorClasses::parse("policy"), Some("timeout")));
+        assert_eq!((notice.classes, notice.aborted), (ErrorClasses::parse("protocol policy"), Some("timeout")));
         assert!(!transcript.is_due());
     }
 
