@@ -1,6 +1,6 @@
 //! Local, virtual and pipe delivery.
 
-use harness::{Mta, World, golden, isolated, maildir, mbox, normal_dsn, normal_log, only_root, until};
+use harness::{Mta, World, golden, isolated, maildir, mbox, needs_root, normal_dsn, normal_log, until};
 
 /// The normalised log lines of one message about its recipients.
 fn outcomes(mta: &Mta, id: &str) -> String {
@@ -38,7 +38,7 @@ fn mbox_in_the_spool_directory() {
 #[test]
 fn owners_and_modes_of_mailboxes() {
     use std::os::unix::fs::MetadataExt as _;
-    if !only_root("delivery as other users") {
+    if needs_root("delivery as other users") {
         return;
     }
     isolated(|world| {
@@ -55,7 +55,7 @@ fn owners_and_modes_of_mailboxes() {
 
 #[test]
 fn maildir_in_the_home() {
-    if !only_root("delivery into other users' homes") {
+    if needs_root("delivery into other users' homes") {
         return;
     }
     isolated(|world| {
@@ -144,7 +144,7 @@ fn an_alias_list_of_a_thousand() {
 
 #[test]
 fn forward_files() {
-    if !only_root("forward files of other users") {
+    if needs_root("forward files of other users") {
         return;
     }
     isolated(|world| {

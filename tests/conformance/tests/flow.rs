@@ -1,17 +1,11 @@
 //! Mail from real clients, and how the queue manager spreads it.
 
-use harness::{Sink, golden, isolated, normal_dsn, normal_log, skip, until};
+use harness::{Sink, golden, isolated, needs_program, normal_dsn, normal_log, until};
 use std::process::Command;
 
 #[test]
 fn a_burst_of_smtp_source() {
-    let Some(program) = ["/usr/sbin/smtp-source", "/usr/lib/postfix/sbin/smtp-source"]
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists())
-    else {
-        skip("smtp-source is not installed");
-        return;
-    };
+    let Some(program) = needs_program(&["smtp-source"]) else { return };
     isolated(move |world| {
         let sink = Sink::smtp().start();
         let mta = world.mta("mail").main(&format!("relayhost = {}", sink.nexthop())).start();
@@ -63,14 +57,11 @@ with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), local_hostname="client.example.
 
 #[test]
 fn a_python_client() {
-    if Command::new("python3").arg("--version").output().is_err() {
-        skip("python3 is not installed");
-        return;
-    }
-    isolated(|world| {
+    let Some(python) = needs_program(&["python3"]) else { return };
+    isolated(move |world| {
         let user = world.user();
         let mta = world.mta("mail").start();
-        let output = Command::new("python3")
+        let output = Command::new(python)
             .args(["-c", PYTHON, &mta.address().port().to_string(), &format!("{user}@example.com")])
             .output()
             .expect("run python3");

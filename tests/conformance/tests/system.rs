@@ -1,13 +1,10 @@
 //! The master, the `postfix` command, and the log as a whole.
 
-use harness::{Change, Sink, golden, isolated, normal, normal_log, only_root, skip, until};
+use harness::{Change, Sink, golden, isolated, needs_program, normal, normal_log, until};
 use std::fmt::Write as _;
 
 #[test]
 fn the_postfix_command_starts_and_stops() {
-    if !only_root("the reference's postfix command is reserved for the superuser") {
-        return;
-    }
     isolated(|world| {
         let mta = world.mta("mail").build();
         let mut text = String::new();
@@ -178,12 +175,7 @@ fn every_daemon_logs_what_log_readers_expect() {
 
 #[test]
 fn pflogsumm_counts_the_same() {
-    let Some(pflogsumm) =
-        ["/usr/sbin/pflogsumm", "/usr/bin/pflogsumm"].iter().find(|path| std::path::Path::new(path).exists())
-    else {
-        skip("pflogsumm is not installed");
-        return;
-    };
+    let Some(pflogsumm) = needs_program(&["pflogsumm"]) else { return };
     isolated(move |world| {
         let user = world.user();
         let sink = Sink::smtp().on("RCPT TO:<bad", "550 5.1.1 no").start();

@@ -2,7 +2,7 @@
 
 use crate::{Client, Mta, Target, normal};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A text that the target release gives where the installed reference gives another.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +37,9 @@ pub fn golden(mta: &Mta, name: &str, text: &str, changes: &[Change]) {
     }
 }
 
-/// Where the recorded texts are: `HARNESS_GOLDEN`, else in the source tree.
+/// Where the recorded texts are.
 fn directory() -> PathBuf {
-    match std::env::var_os("HARNESS_GOLDEN") {
-        Some(dir) => PathBuf::from(dir),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden"),
-    }
+    crate::source().join("tests/golden")
 }
 
 /// Describes where two texts differ first, with the lines before it.

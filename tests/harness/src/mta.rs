@@ -166,6 +166,7 @@ impl Builder {
         if self.root {
             set("mail_owner", "postfix");
             set("setgid_group", "postdrop");
+            set("default_privs", "nobody");
         } else {
             let group = nix::unistd::Group::from_gid(nix::unistd::Gid::effective()).ok().flatten();
             set("mail_owner", &current_user());
@@ -551,6 +552,8 @@ fn clean(command: &mut Command, layout: &Layout) {
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("TZ", "UTC")
+        // What sendmail(1) puts into a missing From header, whoever runs the test.
+        .env("NAME", "root")
         .env("MAIL_CONFIG", &layout.config);
     command.current_dir("/");
 }

@@ -20,7 +20,7 @@ static COMMON: LazyLock<Rules> = LazyLock::new(|| {
         (r"\b[0-9A-F]{6,20}\.\d{10}/", "QID.EPOCH/"),
         (r"\b[0-9A-F]{9,20}\b", "QID"),
         (r"\b[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-z]{10,11}z[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-y]+\b", "LONGQID"),
-        (r"/tmp/postino-[0-9]+-[0-9]+", "DIR"),
+        (r"(?:/[\w.-]+)+/postino-[0-9]+-[0-9]+\b", "DIR"),
         (r" SIZE=[1-9]\d*", " SIZE=N"),
         (r"\]:\d{4,5}\b", "]:PORT"),
         (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:PORT"),

@@ -30,7 +30,7 @@ pub fn isolated(test: impl FnOnce(&World) + Send + 'static) {
 
 /// Like [`isolated`], with a DNS server for `zone` at 127.0.0.1. Skipped when not root.
 pub fn isolated_dns(zone: &str, test: impl FnOnce(&World) + Send + 'static) {
-    if crate::only_root("a network namespace with a DNS server inside") {
+    if !crate::needs_root("port 53, and a resolv.conf of its own") {
         run(Some(zone.to_owned()), test);
     }
 }
@@ -38,9 +38,20 @@ pub fn isolated_dns(zone: &str, test: impl FnOnce(&World) + Send + 'static) {
 fn run(zone: Option<String>, test: impl FnOnce(&World) + Send + 'static) {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let world = World::new();
-        if world.root {
-            world.enter_namespaces();
+        if crate::Target::current().needs_reference() && crate::needs_reference("as MTA_UNDER_TEST says") {
+            return;
+        }
+        let root = nix::unistd::Uid::effective().is_root();
+        let Some(ip) = (if root { crate::needs_program(&["ip"]) } else { Some(PathBuf::new()) }) else {
+            return;
+        };
+        let world = World::new(root);
+        if root {
+            if let Err(error) = enter_namespaces() {
+                crate::skip(&format!("root may not make a network and a mount namespace here: {error}"));
+                return;
+            }
+            world.furnish(&ip);
         }
         if let Some(zone) = zone {
             DnsServer::start("127.0.0.1:53", &zone);
@@ -53,13 +64,13 @@ fn run(zone: Option<String>, test: impl FnOnce(&World) + Send + 'static) {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(root: bool) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = PathBuf::from(format!("/tmp/postino-{}-{number}", std::process::id()));
+        let dir = temporary().join(format!("postino-{}-{number}", std::process::id()));
         std::fs::create_dir(&dir).expect("create the directory of the test");
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).expect("chmod");
-        Self { dir, root: nix::unistd::Uid::effective().is_root() }
+        Self { dir, root }
     }
 
     /// The directory of the test, removed at its end; anybody may traverse it.
@@ -75,6 +86,17 @@ impl World {
     /// A local user whose mail can be delivered: alice, or whoever runs the test.
     pub fn user(&self) -> String {
         if self.root { USERS[0].to_owned() } else { current_user() }
+    }
+
+    /// `text` as it would be if root ran the test, with alice as the user whose mail is delivered.
+    pub fn as_root(&self, text: &str) -> String {
+        if self.root {
+            return text.to_owned();
+        }
+        let (user, uid) = (current_user(), nix::unistd::Uid::effective());
+        text.replace(&format!("{user}({uid})"), "root(0)")
+            .replace(&format!("userid {uid}"), "userid 0")
+            .replace(&user, USERS[0])
     }
 
     /// The home of one of the users alice, bob, carol.
@@ -122,12 +144,9 @@ impl World {
         self.mta(name)
     }
 
-    fn enter_namespaces(&self) {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
-            .expect("new network and mount namespaces");
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-            .expect("private mounts");
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("run ip(8)");
+    /// Gives the namespaces a network, users and name resolution.
+    fn furnish(&self, ip: &Path) {
+        let up = Command::new(ip).args(["link", "set", "lo", "up"]).status().expect("run ip(8)");
         assert!(up.success(), "ip link set lo up failed");
         self.bind_users();
         let resolv = self.file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
@@ -147,6 +166,7 @@ impl World {
             passwd.push_str(&format!("{user}:x:{uid}:{uid}:{user} Example:{}:/bin/sh\n", home.display()));
             group.push_str(&format!("{user}:x:{uid}:\n"));
         }
+        add_accounts(&mut passwd, &mut group);
         bind(&self.file("passwd", &passwd), "/etc/passwd");
         bind(&self.file("group", &group), "/etc/group");
     }
@@ -174,6 +194,37 @@ impl Drop for World {
         if std::env::var_os("HARNESS_KEEP").is_none() {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
+    }
+}
+
+/// The user `postfix` and the group `postdrop`, on a machine where the reference was never installed.
+fn add_accounts(passwd: &mut String, group: &mut String) {
+    let has = |text: &str, name: &str| text.lines().any(|line| line.split(':').next() == Some(name));
+    let (owner, submit) = (FIRST_UID - 1, FIRST_UID - 2);
+    if !has(passwd, "postfix") {
+        passwd.push_str(&format!("postfix:x:{owner}:{owner}::/var/spool/postfix:/usr/sbin/nologin\n"));
+        group.push_str(&format!("postfix:x:{owner}:\n"));
+    }
+    if !has(group, "postdrop") {
+        group.push_str(&format!("postdrop:x:{submit}:\n"));
+    }
+}
+
+fn enter_namespaces() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+}
+
+/// Where tests make their directories: `HARNESS_DIR`, else /tmp. Anybody must be able to traverse it.
+pub fn temporary() -> PathBuf {
+    std::env::var_os("HARNESS_DIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
+
+/// The source tree: `HARNESS_SOURCE`, else where the harness was built.
+pub fn source() -> PathBuf {
+    match std::env::var_os("HARNESS_SOURCE") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
     }
 }
 

@@ -49,14 +49,14 @@ impl Place {
         }
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = PathBuf::from(format!("/tmp/postino-install-{}-{number}", std::process::id()));
+        let dir = harness::temporary().join(format!("postino-install-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.join("bin")).unwrap();
         for name in EXECUTABLES {
             fs::copy(built.join(name), dir.join("bin").join(name)).unwrap();
         }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let source = harness::source();
         for name in ["install", "main.cf.example", "master.cf.example"] {
             fs::copy(source.join(name), dir.join(name)).unwrap();
         }
