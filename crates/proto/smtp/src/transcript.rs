@@ -229,7 +229,10 @@ mod tests {
         transcript.abort("timeout");
         let notice = transcript.close().unwrap();
         assert_eq!(notice.text, "Out: 220 mx\nIn:  FOO??\nOut: 500-no\nOut: 500 no\n");
-        assert_eq!((notice.classes, notice.aborted), (ErrorClasses::parse("protocol policy"), Some("timeout")));
+        assert_eq!(
+            (notice.classes, notice.aborted),
+            (ErrorClasses::parse("protocol policy"), Some("timeout"))
+        );
         assert!(!transcript.is_due());
     }
 
