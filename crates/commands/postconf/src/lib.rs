@@ -1,10 +1,12 @@
 //! postconf(1): configuration display and editing.
 
 mod edit;
+mod edit_master;
 mod master;
 mod names;
 mod options;
 mod print;
+mod replacement;
 mod warnings;
 
 use std::path::Path;

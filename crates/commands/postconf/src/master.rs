@@ -16,7 +16,7 @@ use crate::{Outcome, expand, load, warnings};
 const COLUMNS: [usize; FIELDS] = [0, 11, 17, 25, 33, 41, 49, 57];
 
 /// Field names of `-F`.
-const FIELD_NAMES: [&str; FIELDS] =
+pub(crate) const FIELD_NAMES: [&str; FIELDS] =
     ["service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command"];
 
 pub(crate) fn run(options: &Options, view: View, dir: &Path, out: &mut Output) -> Outcome {
@@ -255,24 +255,24 @@ impl Argument {
 }
 
 fn check_fields(fields: &[String], line: &str) -> Outcome {
-    let field = |index: usize| fields.get(index).map_or("", String::as_str);
+    fields.iter().enumerate().try_for_each(|(index, field)| check_field(index, field, line))
+}
+
+/// Whether a field may have this value; `line` is for the message.
+pub(crate) fn check_field(index: usize, value: &str, line: &str) -> Outcome {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let flag = |text: &str| matches!(text, "y" | "n" | "-");
-    let checks = [
-        (1, ServiceType::parse(field(1)).is_some()),
-        (2, flag(field(2))),
-        (3, flag(field(3))),
-        (4, flag(field(4))),
-        (5, field(5) == "-" || digits(field(5).strip_suffix('?').unwrap_or(field(5)))),
-        (6, field(6) == "-" || digits(field(6))),
-    ];
-    match checks.iter().find(|(_, good)| !good) {
-        Some((index, _)) => {
-            let name = FIELD_NAMES.get(*index).copied().unwrap_or_default();
-            Err(format!("invalid {name} field \"{}\" in \"{line}\"", field(*index)))
-        }
-        None => Ok(()),
+    let good = match index {
+        1 => ServiceType::parse(value).is_some(),
+        2..=4 => matches!(value, "y" | "n" | "-"),
+        5 => value == "-" || digits(value.strip_suffix('?').unwrap_or(value)),
+        6 => value == "-" || digits(value),
+        _ => true,
+    };
+    if good {
+        return Ok(());
     }
+    let name = FIELD_NAMES.get(index).copied().unwrap_or_default();
+    Err(format!("invalid {name} field \"{value}\" in \"{line}\""))
 }
 
 /// The words after the command, in normal form. Options end at the first other word or `--`.

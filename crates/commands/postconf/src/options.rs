@@ -146,6 +146,10 @@ pub(crate) fn parse(arguments: &[String], out: &mut Output) -> Outcome<Options> 
             Item::Flag(letter) => given.push(letter),
         }
     }
+    let shows = |given: &str| !given.contains(['a', 'A', 'b', 'l', 'm', 't', 'T', '2']);
+    if shows(&given) && !given.contains('e') && options.names.first().is_some_and(|name| name.contains('=')) {
+        given.push('e');
+    }
     check(&given)?;
     apply(&mut options, &given)?;
     Ok(options)
@@ -256,16 +260,6 @@ fn apply(options: &mut Options, given: &str) -> Outcome {
         () if has('#') => Some(Edit::CommentOut),
         () => None,
     };
-    let editable =
-        matches!(options.mode, Mode::Main | Mode::Master(View::Entries | View::Fields | View::Parameters));
-    let plain = !['d', 'n', 'f', 'x', 'o', 'h', 'H', 'j'].iter().any(|c| has(*c));
-    if editable
-        && plain
-        && options.edit.is_none()
-        && options.names.first().is_some_and(|name| name.contains('='))
-    {
-        options.edit = Some(Edit::Set);
-    }
     match options.edit {
         Some(Edit::Set) if options.names.is_empty() => Err("-e requires name=value argument".to_owned()),
         Some(Edit::Remove | Edit::CommentOut) if options.names.is_empty() => {
