@@ -5,9 +5,9 @@ use std::path::Path;
 
 use mail_text::logical::{is_skipped, split_name_value};
 
-use crate::{Outcome, edit_master, replacement};
 use crate::options::{Edit, Mode, Options};
 use crate::print::Output;
+use crate::{Outcome, edit_master, replacement};
 
 pub(crate) fn run(options: &Options, dir: &Path, out: &mut Output) -> Outcome {
     let Some(edit) = options.edit else { return Ok(()) };

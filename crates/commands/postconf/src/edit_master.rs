@@ -96,6 +96,9 @@ impl Request {
             View::Fields => (3, "-Fe or -FX requires service_name/type/field_name"),
             View::Parameters | View::AllParameters => (3, "-Pe or -PX requires service_name/type/parameter"),
         };
+        if pattern.starts_with('/') {
+            return Err(syntax.to_owned());
+        }
         let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
         let (service, kind, third) = match parts.as_slice() {
             [service, kind] if wanted == 2 => (*service, *kind, ""),
@@ -113,7 +116,9 @@ impl Request {
             (View::Parameters | View::AllParameters, Edit::Set) if value.contains(blank) => {
                 return Err("-Pe does not accept whitespace in parameter value".to_owned());
             }
-            (View::Parameters | View::AllParameters, Edit::Set) => Action::Set(third.to_owned(), value.to_owned()),
+            (View::Parameters | View::AllParameters, Edit::Set) => {
+                Action::Set(third.to_owned(), value.to_owned())
+            }
             (View::Parameters | View::AllParameters, _) => Action::Unset(third.to_owned()),
         };
         let (service, kind) = (service.to_owned(), kind.to_owned());
@@ -125,7 +130,9 @@ impl Request {
         let fits = |pattern: &str, text: &str| pattern == "*" || pattern == text;
         let namesake = match &self.action {
             Action::Replace(entry) => entry.field(0) == service && entry.field(1) == kind,
-            Action::Remove | Action::CommentOut | Action::Field(..) | Action::Set(..) | Action::Unset(_) => false,
+            Action::Remove | Action::CommentOut | Action::Field(..) | Action::Set(..) | Action::Unset(_) => {
+                false
+            }
         };
         namesake || (fits(&self.service, service) && fits(&self.kind, kind))
     }

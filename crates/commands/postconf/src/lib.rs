@@ -58,10 +58,27 @@ fn run(options: &Options, out: &mut print::Output) -> Outcome {
             }
         }
         Mode::ServerSasl | Mode::ClientSasl => Ok(()),
-        Mode::ExpandTemplates | Mode::DumpTemplates => {
-            Err("bounce templates (-b and -t) are not supported by this version".to_owned())
-        }
+        Mode::ExpandTemplates => templates(options, &dir, "expand_templates"),
+        Mode::DumpTemplates => templates(options, &dir, "dump_templates"),
     }
+}
+
+/// Becomes the bounce daemon, which has the templates, under the name `service`.
+fn templates(options: &Options, dir: &Path, service: &str) -> Outcome {
+    use std::os::unix::process::CommandExt;
+    if options.names.len() > 1 {
+        return Err("options -b and -t require at most one template file".to_owned());
+    }
+    let config = Config::load(dir).map_err(|e| e.to_string())?;
+    let daemons = config.str(host_config::param::DAEMON_DIRECTORY).map_err(|e| e.to_string())?;
+    let program = Path::new(&daemons).join("bounce");
+    let mut command = std::process::Command::new(&program);
+    command.arg0("bounce").env("MAIL_CONFIG", dir).arg(format!("-SVn{service}"));
+    if let Some(file) = options.names.first() {
+        command.arg("-o").arg(format!("bounce_template_file={file}"));
+    }
+    let error = command.args(["-o", "queue_directory=."]).exec();
+    Err(format!("exec {}: {}", program.display(), replacement::text_of(&error)))
 }
 
 fn words(out: &mut print::Output, words: &[&str]) -> Outcome {

@@ -21,8 +21,8 @@ pub(crate) const FIELD_NAMES: [&str; FIELDS] =
 
 pub(crate) fn run(options: &Options, view: View, dir: &Path, out: &mut Output) -> Outcome {
     let path = dir.join("master.cf");
-    let config = load(options, dir)?;
     let lines = lines(&path).map_err(|e| e.to_string())?;
+    let config = load(options, dir)?;
     let names = Names::collect(&config, &lines);
     warnings::undefined(&config, dir, &names, out);
     let patterns =
@@ -101,6 +101,8 @@ pub(crate) struct Shown {
 pub(crate) enum Argument {
     /// `-o name=value`.
     Override(String, String),
+    /// `-o` with a text that is no setting.
+    Malformed(String),
     /// Another option.
     Flag(String),
     /// Anything after the options.
@@ -126,7 +128,7 @@ impl Shown {
     fn settings(&self) -> std::collections::BTreeMap<&str, &str> {
         let pairs = self.arguments.iter().filter_map(|argument| match argument {
             Argument::Override(name, value) => Some((name.as_str(), value.as_str())),
-            Argument::Flag(_) | Argument::Word(_) => None,
+            Argument::Malformed(_) | Argument::Flag(_) | Argument::Word(_) => None,
         });
         pairs.collect()
     }
@@ -220,7 +222,7 @@ impl Shown {
         let mut after_override = false;
         for argument in &self.arguments {
             let word = argument.text(of)?;
-            let is_override = matches!(argument, Argument::Override(..));
+            let is_override = matches!(argument, Argument::Override(..) | Argument::Malformed(_));
             if !fold {
                 text.push(' ');
                 text.push_str(&word);
@@ -245,13 +247,17 @@ impl Argument {
                 let group = value.contains(|c: char| c.is_ascii_whitespace());
                 if group { format!("-o {{{name}={value}}}") } else { format!("-o {name}={value}") }
             }
+            Self::Malformed(text) => format!("-o {}", grouped(text)),
             Self::Flag(text) => text.clone(),
-            Self::Word(text) => {
-                let group = text.is_empty() || text.contains(|c: char| c.is_ascii_whitespace());
-                if group { format!("{{{text}}}") } else { text.clone() }
-            }
+            Self::Word(text) => grouped(text),
         })
     }
+}
+
+/// A word that stays one word.
+fn grouped(text: &str) -> String {
+    let group = text.is_empty() || text.contains(|c: char| c.is_ascii_whitespace());
+    if group { format!("{{{text}}}") } else { text.to_owned() }
 }
 
 fn check_fields(fields: &[String], line: &str) -> Outcome {
@@ -278,8 +284,8 @@ pub(crate) fn check_field(index: usize, value: &str, line: &str) -> Outcome {
 /// The words after the command, in normal form. Options end at the first other word or `--`.
 pub(crate) fn arguments(words: &[String]) -> Vec<Argument> {
     let mut found = Vec::new();
-    let mut rest = words.iter().skip(FIELDS).map(|word| ungrouped(word));
-    while let Some(word) = rest.next() {
+    let mut rest = words.iter().skip(FIELDS);
+    while let Some(word) = rest.next().map(|word| ungrouped(word)) {
         let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty() && *letters != "-")
         else {
             found.push(Argument::Word(word));
@@ -291,28 +297,34 @@ pub(crate) fn arguments(words: &[String]) -> Vec<Argument> {
                 if !before.is_empty() {
                     found.push(Argument::Flag(format!("-{before}")));
                 }
-                let setting = if attached.is_empty() { rest.next() } else { Some(attached.to_owned()) };
-                match setting.as_deref().map(|text| (text, logical::split_name_value(text))) {
-                    Some((_, Ok((name, value)))) => {
-                        found.push(Argument::Override(name.to_owned(), value.to_owned()))
-                    }
-                    Some((text, Err(_))) => {
-                        found.extend([Argument::Flag("-o".to_owned()), Argument::Word(text.to_owned())])
-                    }
-                    None => found.push(Argument::Flag("-o".to_owned())),
-                }
+                let raw = if attached.is_empty() { rest.next().map(String::as_str) } else { Some(attached) };
+                found.push(raw.map_or_else(|| Argument::Flag("-o".to_owned()), setting));
             }
         }
     }
-    found.extend(rest.map(Argument::Word));
+    found.extend(rest.map(|word| Argument::Word(ungrouped(word))));
     found
+}
+
+/// What follows `-o`.
+fn setting(raw: &str) -> Argument {
+    let text = ungrouped(raw);
+    match logical::split_name_value(&text) {
+        Ok((name, value)) => Argument::Override(name.to_owned(), value.to_owned()),
+        Err(reason) => {
+            if raw.starts_with('{') {
+                os_log::warning!("master.cf: {reason}");
+            }
+            Argument::Malformed(text)
+        }
+    }
 }
 
 /// The `-o` settings of an entry.
 pub(crate) fn overrides(words: &[String]) -> Vec<(String, String)> {
     let pairs = arguments(words).into_iter().filter_map(|argument| match argument {
         Argument::Override(name, value) => Some((name, value)),
-        Argument::Flag(_) | Argument::Word(_) => None,
+        Argument::Malformed(_) | Argument::Flag(_) | Argument::Word(_) => None,
     });
     pairs.collect()
 }

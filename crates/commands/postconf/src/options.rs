@@ -143,6 +143,8 @@ pub(crate) fn parse(arguments: &[String], out: &mut Output) -> Outcome<Options> 
             Item::Flag('P') if given.contains('P') => given.push('2'),
             Item::Flag('q') => options.quiet = true,
             Item::Flag('v') => {}
+            Item::Flag('b') if given.contains('t') => return Err("specify one of -b and -t".to_owned()),
+            Item::Flag('t') if given.contains('b') => return Err("specify one of -b and -t".to_owned()),
             Item::Flag(letter) => given.push(letter),
         }
     }

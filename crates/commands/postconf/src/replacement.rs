@@ -24,7 +24,8 @@ pub(crate) fn replace(path: &Path, edit: impl FnOnce(&[u8]) -> Outcome<Vec<u8>>)
     }
 }
 
-fn text_of(error: &std::io::Error) -> String {
+/// An operating system error as the reference words it.
+pub(crate) fn text_of(error: &std::io::Error) -> String {
     error
         .raw_os_error()
         .map_or_else(|| error.to_string(), |code| nix::errno::Errno::from_raw(code).desc().to_owned())

@@ -7,6 +7,7 @@ mod notice;
 mod original;
 mod service;
 mod settings;
+mod templates;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use proto_ipc::{Connection, StatusReply};
 
 use crate::notice::{Notice, NoticeKind};
 use crate::settings::Settings;
+use crate::templates;
 
 /// Status of a request that could not be carried out.
 const FAILED: i32 = -1;
@@ -24,8 +25,14 @@ pub struct Bounce {
 }
 
 impl Bounce {
-    /// Reads the configuration; the service name must be bounce, defer or trace.
+    /// Reads the configuration; the service name must be bounce, defer or trace. `postconf -t` and `-b` run the program
+    /// under names of their own.
     pub fn new(startup: &mut Startup) -> Result<Self, Error> {
+        match startup.service_name.as_str() {
+            "dump_templates" if startup.standalone => templates::dump(&Settings::new(&startup.config)?),
+            "expand_templates" if startup.standalone => templates::expand(&Settings::new(&startup.config)?),
+            _ => {}
+        }
         let log = DeliveryLog::ALL.into_iter().find(|log| log.name() == startup.service_name);
         let log = log.ok_or_else(|| format!("unknown service name: {}", startup.service_name))?;
         Ok(Self { settings: Settings::new(&startup.config)?, spool: Spool::open(&startup.config)?, log })

@@ -79,7 +79,7 @@ impl Settings {
             queue_lifetime: config.time(param::MAXIMAL_QUEUE_LIFETIME)?,
             delay_warning: config.time(param::DELAY_WARNING_TIME)?,
             bounce_lifetime: config.time(param::BOUNCE_QUEUE_LIFETIME)?,
-            templates: templates(&config.str(param::BOUNCE_TEMPLATE_FILE)?),
+            templates: templates(&config.str(param::BOUNCE_TEMPLATE_FILE)?)?,
             template_origin: Some(config.str(param::BOUNCE_TEMPLATE_FILE)?)
                 .filter(|file| !file.is_empty())
                 .unwrap_or_else(|| "[built-in]".to_owned()),
@@ -132,21 +132,19 @@ impl Settings {
     }
 }
 
-fn templates(file: &str) -> Templates {
+fn templates(file: &str) -> Result<Templates, ConfigError> {
     if file.is_empty() {
-        return Templates::default();
+        return Ok(Templates::default());
     }
-    match std::fs::read_to_string(file) {
-        Err(error) => {
-            os_log::warning!("open bounce_template_file {file}: {error}");
-            Templates::default()
-        }
-        Ok(text) => {
-            let (templates, bad) = Templates::parse(&text);
-            for why in bad {
-                os_log::warning!("bounce_template_file {file}: {}", why.0);
-            }
-            templates
-        }
+    let failed = |what: &str, error: &std::io::Error| {
+        ConfigError(format!("{what} {file}: {}", os_sys::error_text(error)))
+    };
+    let mut text = Vec::new();
+    let mut source = std::fs::File::open(file).map_err(|e| failed("open", &e))?;
+    std::io::Read::read_to_end(&mut source, &mut text).map_err(|e| failed("read", &e))?;
+    let parsed = Templates::parse(file, &String::from_utf8_lossy(&text)).map_err(|why| ConfigError(why.0))?;
+    for warning in parsed.warnings {
+        os_log::warning!("{warning}");
     }
+    Ok(parsed.templates)
 }

@@ -4,7 +4,7 @@
 
 mod template;
 
-pub use template::{BadTemplate, Macros, Template, Templates};
+pub use template::{BadTemplate, Macros, Parsed, Template, Templates};
 
 use mail_status::{Action, Detail, Dsn, Notify};
 

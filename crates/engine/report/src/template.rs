@@ -16,6 +16,8 @@ impl std::fmt::Debug for Macros<'_> {
 /// Header fields and text of one kind of notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
+    /// `Charset:` value.
+    pub charset: String,
     /// `From:` value.
     pub from: String,
     /// `Subject:` value.
@@ -26,7 +28,7 @@ pub struct Template {
     pub body: Vec<String>,
 }
 
-/// A template that cannot be used, and why.
+/// A template file that cannot be understood, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadTemplate(pub String);
 
@@ -42,6 +44,9 @@ pub struct Templates {
     /// `verify_template`
     pub verify: Template,
 }
+
+/// A charset whose texts may have no 8-bit characters.
+const ASCII: &str = "us-ascii";
 
 const FROM: &str = "Mail Delivery System <MAILER-DAEMON>";
 
@@ -95,6 +100,7 @@ Enclosed is the mail delivery report that you requested.
 impl Default for Templates {
     fn default() -> Self {
         let built_in = |subject: &str, postmaster: Option<&str>, body: &str| Template {
+            charset: ASCII.into(),
             from: FROM.into(),
             subject: subject.into(),
             postmaster_subject: postmaster.map(str::to_owned),
@@ -117,80 +123,174 @@ impl Default for Templates {
     }
 }
 
+/// What a template file makes of the templates, and what is to be said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// All four; one that cannot be used keeps its built-in text.
+    pub templates: Templates,
+    /// Warnings, in order.
+    pub warnings: Vec<String>,
+}
+
 impl Templates {
-    /// Reads a template file: `name = <<TAG`, lines, `TAG`. A template that cannot be used keeps its built-in text and is
-    /// told about.
+    /// The kinds of notices, as names of templates begin, with their templates.
     #[must_use]
-    pub fn parse(file: &str) -> (Self, Vec<BadTemplate>) {
-        let mut templates = Self::default();
-        let mut bad = Vec::new();
-        let mut lines = file.lines();
-        while let Some(line) = lines.next() {
+    pub fn by_kind(&self) -> [(&'static str, &Template); 4] {
+        [
+            ("failure", &self.failure),
+            ("delay", &self.delay),
+            ("success", &self.success),
+            ("verify", &self.verify),
+        ]
+    }
+
+    /// Reads a template file: `name = <<TAG`, lines, `TAG`, or `name = one line`; `path` is for messages. Of two templates
+    /// of a name the last one counts.
+    ///
+    /// # Errors
+    /// The file cannot be understood: the reference's fatal text.
+    pub fn parse(path: &str, file: &str) -> Result<Parsed, BadTemplate> {
+        let mut parsed = Parsed { templates: Self::default(), warnings: Vec::new() };
+        let mut texts: [(&str, Option<Vec<&str>>); 4] =
+            Self::default().by_kind().map(|(kind, _)| (kind, None));
+        let mut lines = file.lines().zip(1usize..);
+        while let Some((line, number)) = lines.next() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let Some((name, tag)) =
-                line.split_once('=').and_then(|(n, v)| Some((n.trim(), v.trim().strip_prefix("<<")?.trim())))
-            else {
-                bad.push(BadTemplate(format!("expecting \"name = <<TAG\" instead of \"{line}\"")));
-                continue;
-            };
-            let text: Vec<&str> = lines.by_ref().take_while(|l| l.trim_end() != tag).collect();
-            let target = match name {
-                "failure_template" => &mut templates.failure,
-                "delay_template" => &mut templates.delay,
-                "success_template" => &mut templates.success,
-                "verify_template" => &mut templates.verify,
-                _ => {
-                    bad.push(BadTemplate(format!("unknown template name: {name}")));
-                    continue;
+            let (name, value) = name_and_value(line)
+                .map_err(|why| BadTemplate(format!("{path}, line {number}: {why}: \"{line}\"")))?;
+            let text = match value.strip_prefix("<<").map(str::trim) {
+                None => vec![value],
+                Some("") => {
+                    // The number of the line behind, as the reference counts.
+                    let next = number + 1;
+                    return Err(BadTemplate(format!("{path}, line {next}: missing end marker after <<")));
                 }
+                Some(marker) => marked(&mut lines, marker, path, &mut parsed.warnings),
             };
-            match Template::parse(name, &text) {
-                Ok(template) => *target = template,
-                Err(why) => bad.push(why),
+            let slot = texts.iter_mut().find(|(kind, _)| name.strip_suffix("_template") == Some(kind));
+            match slot {
+                Some((_, slot)) => *slot = Some(text),
+                None => parsed.warnings.push(format!(
+                    "{path}, line {number}: unknown template name: {name} -- ignoring this template"
+                )),
             }
         }
-        (templates, bad)
+        let templates = &mut parsed.templates;
+        let targets =
+            [&mut templates.failure, &mut templates.delay, &mut templates.success, &mut templates.verify];
+        for ((kind, text), target) in texts.into_iter().zip(targets) {
+            let Some(text) = text else { continue };
+            match target.with(kind, &text) {
+                Ok(template) => *target = template,
+                Err(why) => parsed.warnings.extend(why.into_iter().enumerate().map(|(at, why)| match at {
+                    0 => format!("{path}: {why}"),
+                    _ => why,
+                })),
+            }
+        }
+        Ok(parsed)
     }
 }
 
-impl Template {
-    fn parse(name: &str, lines: &[&str]) -> Result<Self, BadTemplate> {
-        let refuse = |why: String| BadTemplate(format!("ignoring {name}: {why}"));
-        let mut template =
-            Self { from: FROM.into(), subject: String::new(), postmaster_subject: None, body: Vec::new() };
-        let mut ascii_only = true;
-        let mut lines = lines.iter();
-        for line in lines.by_ref() {
-            if line.is_empty() {
-                break;
-            }
-            let (header, value) =
-                line.split_once(':').ok_or_else(|| refuse(format!("bad header line: {line}")))?;
-            let value = value.trim();
-            if value.is_empty() || !value.is_ascii() {
-                return Err(refuse(format!("empty or non-ASCII header value: {line}")));
-            }
-            match header.trim().to_ascii_lowercase().as_str() {
-                "charset" => ascii_only = value.eq_ignore_ascii_case("us-ascii"),
-                "from" => value.clone_into(&mut template.from),
-                "subject" => value.clone_into(&mut template.subject),
-                "postmaster-subject" if matches!(name, "failure_template" | "delay_template") => {
-                    template.postmaster_subject = Some(value.to_owned());
-                }
-                _ => return Err(refuse(format!("unknown header label: {header}"))),
-            }
+fn name_and_value(line: &str) -> Result<(&str, &str), &'static str> {
+    let end = line.find(|c: char| c.is_ascii_whitespace() || c == '=').unwrap_or(line.len());
+    let (name, rest) = line.split_at(end);
+    let value = rest.trim_start().strip_prefix('=').ok_or("missing '=' after attribute name")?;
+    if name.is_empty() { Err("missing attribute name") } else { Ok((name, value.trim())) }
+}
+
+/// The lines up to the marker.
+fn marked<'a>(
+    lines: &mut impl Iterator<Item = (&'a str, usize)>,
+    marker: &str,
+    path: &str,
+    warnings: &mut Vec<String>,
+) -> Vec<&'a str> {
+    let mut text = Vec::new();
+    let mut last = 0;
+    for (line, number) in lines {
+        if line.trim_end() == marker {
+            return text;
         }
+        text.push(line);
+        last = number;
+    }
+    warnings.push(format!("{path}, line {}: missing \"{marker}\" end marker", last + 1));
+    text
+}
+
+impl Template {
+    /// This template with the header fields and the text of a file. `Err`: what to say when it cannot be used.
+    fn with(&self, kind: &str, lines: &[&str]) -> Result<Self, Vec<String>> {
+        let refuse = |why: String| vec![format!("{why} in {kind} template -- ignoring this template")];
+        let mut template = self.clone();
+        let mut lines = lines.iter().peekable();
+        while let Some((header, value)) = lines.peek().and_then(|line| header(line)) {
+            lines.next();
+            let wanted = match header.to_ascii_lowercase().as_str() {
+                "charset" => &mut template.charset,
+                "from" => &mut template.from,
+                "subject" => &mut template.subject,
+                "postmaster-subject" => match &mut template.postmaster_subject {
+                    Some(subject) => subject,
+                    None => return Err(refuse(format!("inapplicable \"{header}\" header label"))),
+                },
+                _ => return Err(refuse(format!("unknown \"{header}\" header label"))),
+            };
+            if value.is_empty() {
+                return Err(refuse(format!("empty \"{header}\" header value")));
+            }
+            if !value.is_ascii() {
+                return Err(refuse(format!("non-ASCII \"{header}\" header value")));
+            }
+            value.clone_into(wanted);
+        }
+        lines.next_if(|line| line.is_empty());
         template.body = lines.map(|line| (*line).to_owned()).collect();
         if template.body.is_empty() {
             return Err(refuse("missing message text".into()));
         }
-        if ascii_only && template.body.iter().any(|line| !line.is_ascii()) {
-            return Err(refuse("8-bit message text in us-ascii template".into()));
+        let is_ascii = template.body.iter().all(|line| line.is_ascii());
+        if template.charset.eq_ignore_ascii_case(ASCII) && !is_ascii {
+            return Err(vec![
+                format!("8-bit message text in {kind} template"),
+                "please specify a charset value other than us-ascii".into(),
+                "-- ignoring this template for now".into(),
+            ]);
         }
         Ok(template)
+    }
+
+    /// Names in the text that nobody knows.
+    #[must_use]
+    pub fn first_line_with_unknown(&self, is_known: &dyn Fn(&str) -> bool) -> Option<&str> {
+        let unknown = std::cell::Cell::new(false);
+        let macros = Macros {
+            lookup: &|name| {
+                unknown.set(unknown.get() || !is_known(name));
+                None
+            },
+        };
+        self.body.iter().map(String::as_str).find(|line| {
+            expand(line, &macros);
+            unknown.get()
+        })
+    }
+
+    /// As a template file has it (`postconf -t`), with a marker that does not stand in the text.
+    #[must_use]
+    pub fn dump(&self, kind: &str) -> String {
+        let mut text = format!(
+            "{kind}_template = <<EOF\nCharset: {}\nFrom: {}\nSubject: {}\n",
+            self.charset, self.from, self.subject
+        );
+        if let Some(subject) = &self.postmaster_subject {
+            text.push_str(&format!("Postmaster-Subject: {subject}\n"));
+        }
+        format!("{text}\n{}\nEOF\n", self.body.join("\n"))
     }
 
     /// The text with its macros expanded; an undefined one is empty.
@@ -198,6 +298,13 @@ impl Template {
     pub fn text(&self, macros: &Macros<'_>) -> Vec<String> {
         self.body.iter().map(|line| expand(line, macros)).collect()
     }
+}
+
+/// `Label: value`; anything else is text.
+fn header(line: &str) -> Option<(&str, &str)> {
+    let (label, value) = line.split_once(':')?;
+    let is_label = !label.is_empty() && label.bytes().all(|b| b.is_ascii_graphic());
+    is_label.then_some((label, value.trim()))
 }
 
 fn expand(line: &str, macros: &Macros<'_>) -> String {
@@ -229,11 +336,28 @@ mod tests {
     fn files_replace_templates_and_bad_ones_are_told() {
         let file = "# x\nfailure_template = <<EOF\nFrom: X <MAILER-DAEMON>\nSubject: No\n\nat ${myhostname} $$5\nEOF\n\
                     success_template = <<EOF\nPostmaster-Subject: y\n\ntext\nEOF\n";
-        let (templates, bad) = Templates::parse(file);
-        assert_eq!(templates.failure.subject, "No");
+        let parsed = Templates::parse("f", file).unwrap();
+        assert_eq!(parsed.templates.failure.subject, "No");
         let macros = Macros { lookup: &|name| Some(name.to_uppercase()) };
-        assert_eq!(templates.failure.text(&macros), ["at MYHOSTNAME $5"]);
-        assert_eq!(templates.success, Templates::default().success);
-        assert_eq!(bad.len(), 1);
+        assert_eq!(parsed.templates.failure.text(&macros), ["at MYHOSTNAME $5"]);
+        assert_eq!(parsed.templates.success, Templates::default().success);
+        assert_eq!(
+            parsed.warnings,
+            [
+                "f: inapplicable \"Postmaster-Subject\" header label in success template -- ignoring this template"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_template_lacks_comes_from_the_built_in_one() {
+        let parsed = Templates::parse("f", "delay_template = <<X\nno header\n\nat $nosuch\nX\n").unwrap();
+        let delay = &parsed.templates.delay;
+        assert_eq!((delay.subject.as_str(), delay.body.len()), ("Delayed Mail (still being retried)", 3));
+        assert_eq!(delay.first_line_with_unknown(&|name| name == "myhostname"), Some("at $nosuch"));
+        let again = Templates::parse("f", &delay.dump("delay")).unwrap();
+        assert_eq!((again.templates.delay, again.warnings.len()), (delay.clone(), 0));
+        let wrong = Templates::parse("f", "# c\nfoo\n").unwrap_err();
+        assert_eq!(wrong.0, "f, line 2: missing '=' after attribute name: \"foo\"");
     }
 }

@@ -151,8 +151,12 @@ fn prepare(spec: &Spec, program: String, accept_lock: AcceptLock) -> Result<(Sta
 
 fn open_log(config: &Config, program: &str, to_stderr: bool) -> Result<(), Error> {
     let mut destination = config.log_destination()?;
+    let name = format!("{}/{program}", config.str(param::SYSLOG_NAME)?);
     destination.stderr = to_stderr || std::io::stderr().is_terminal();
-    os_log::open(&format!("{}/{program}", config.str(param::SYSLOG_NAME)?), destination);
+    if to_stderr {
+        destination.stderr_name = Some(name.clone());
+    }
+    os_log::open(&name, destination);
     Ok(())
 }
 
