@@ -1,11 +1,12 @@
 //! What the postmaster is told of errors in SMTP sessions (`notify_classes`).
 
-use harness::{Mta, World, golden, isolated, normal_dsn, talk};
+use harness::{Mta, Sink, SinkBuilder, World, golden, isolated, normal_dsn, talk};
 use std::fmt::Write as _;
 
 /// An instance whose postmaster addresses of all kinds are aliases of `user`.
 fn mta(world: &World, name: &str, user: &str, main: &str) -> Mta {
-    let aliases = format!("postmaster: {user}\nerrors: {user}\nbounces: {user}\ndelays: {user}");
+    let aliases =
+        format!("postmaster: {user}\nerrors: {user}\nbounces: {user}\ndelays: {user}\ns: /dev/null");
     world
         .mta(name)
         .main("error_notice_recipient = errors\nbounce_notice_recipient = bounces\ndelay_notice_recipient = delays\nlocal_recipient_maps = $alias_maps\nsmtpd_relay_restrictions = reject_unauth_destination")
@@ -191,5 +192,101 @@ fn a_long_session_is_told_in_parts() {
         talk(&mta, &lines);
         mta.wait(&["disconnect from"]);
         golden(&mta, "notices/parts", &told(&mta, &user), &[]);
+    });
+}
+
+#[test]
+fn a_server_that_answers_unexpectedly_is_told_of() {
+    let cases: [(&str, &str, &str); 16] = [
+        ("greeting-554", "CONNECT", "554 5.7.1 go away"),
+        ("greeting-600", "CONNECT", "600 what"),
+        ("greeting-500", "CONNECT", "500 5.5.1 what"),
+        ("ehlo-500", "EHLO", "500 5.5.1 what"),
+        ("ehlo-600", "EHLO", "600 what"),
+        ("mail-501", "MAIL FROM:<s", "501 5.5.4 bad sender"),
+        ("mail-550", "MAIL FROM:<s", "550 5.1.8 bad sender"),
+        ("mail-555", "MAIL FROM:<s", "555 5.5.4 what parameter"),
+        ("mail-421", "MAIL FROM:<s", "421 4.5.0 later"),
+        (
+            "rcpt-500",
+            "RCPT TO:<a",
+            "500 5.5.1 what is that, and why would anybody send something of this kind to a server like this",
+        ),
+        ("rcpt-510", "RCPT TO:<a", "510 5.1.1 no"),
+        ("rcpt-354", "RCPT TO:<a", "354 go"),
+        ("data-503", "DATA", "503 5.5.1 no"),
+        ("dot-503", ".", "503 5.5.1 bad"),
+        ("dot-354", ".", "354 what"),
+        ("dot-451", ".", "451 4.3.0 later"),
+    ];
+    isolated(move |world| {
+        let user = world.user();
+        let mut text = String::new();
+        let mut last = None;
+        for (name, command, reply) in cases {
+            let sink = Sink::smtp().on(command, reply).start();
+            let main = format!(
+                "relayhost = {}\nnotify_classes = protocol\nmaximal_queue_lifetime = 0\nsmtpd_relay_restrictions = permit_mynetworks, reject\nbounce_queue_lifetime = 0",
+                sink.nexthop()
+            );
+            let mta = mta(world, name, &user, &main);
+            mta.send("s@example.com", &["a@y.example", "b@y.example"], "Subject: x\n\nbody\n");
+            let _ = writeln!(text, "== {name}\n{}", told(&mta, &user));
+            last = Some(mta);
+        }
+        golden(last.as_ref().unwrap(), "notices/smtp", &text, &[]);
+    });
+}
+
+const BAD: &str = "500 5.5.1 what";
+
+#[test]
+fn whom_and_what_the_smtp_client_tells() {
+    type Rules = fn(SinkBuilder) -> SinkBuilder;
+    let cases: [(&str, &str, &str, Rules); 10] = [
+        ("helo", "protocol", "s@example.com", |sink| sink.on("EHLO", "500 5.5.1 no").on("HELO", BAD)),
+        ("no-class", "policy, resource, software, data, 2bounce, delay", "s@example.com", |sink| {
+            sink.on("MAIL FROM:<s", BAD)
+        }),
+        ("null", "protocol", "", |sink| sink.on("RCPT TO:<a", BAD)),
+        ("double-bounce", "protocol", "double-bounce@mail.example.com", |sink| sink.on("RCPT TO:<a", BAD)),
+        ("lost", "protocol", "s@example.com", |sink| sink.on("RCPT TO:<a", BAD).drop_first(9, "DATA")),
+        ("nobody", "protocol", "s@example.com", |sink| sink.on("RCPT TO", BAD)),
+        ("plain-data", "protocol", "s@example.com", |sink| sink.features(&["SIZE"]).on("DATA", BAD)),
+        ("plain-dot", "protocol", "s@example.com", |sink| sink.features(&["SIZE"]).on(".", BAD)),
+        ("plain-mail", "protocol", "s@example.com", |sink| sink.features(&["SIZE"]).on("MAIL", BAD)),
+        ("plain", "protocol", "s@example.com", |sink| sink.features(&["SIZE"]).on("RCPT TO", BAD)),
+    ];
+    isolated(move |world| {
+        let user = world.user();
+        let mut text = String::new();
+        let mut last = None;
+        for (name, classes, sender, rules) in cases {
+            let sink = rules(Sink::smtp()).start();
+            let main = format!(
+                "relayhost = {}\nnotify_classes = {classes}\nmaximal_queue_lifetime = 0\nsmtpd_relay_restrictions = permit_mynetworks, reject\nbounce_queue_lifetime = 0",
+                sink.nexthop()
+            );
+            let mta = mta(world, name, &user, &main);
+            mta.send(sender, &["a@y.example", "b@y.example"], "Subject: x\n\nbody\n");
+            let _ = writeln!(text, "== {name}\n{}", told(&mta, &user));
+            last = Some(mta);
+        }
+        golden(last.as_ref().unwrap(), "notices/smtp-cases", &text, &[]);
+    });
+}
+
+#[test]
+fn the_lmtp_client_tells_too() {
+    isolated(|world| {
+        let user = world.user();
+        let sink = Sink::lmtp().on(". <b@", "503 5.5.1 no").start();
+        let main = format!(
+            "relay_domains = y.example\nrelay_transport = lmtp:{}\nnotify_classes = protocol",
+            sink.nexthop()
+        );
+        let mta = mta(world, "mail", &user, &main);
+        mta.send("s@example.com", &["a@y.example", "b@y.example"], "Subject: x\n\nbody\n");
+        golden(&mta, "notices/lmtp", &told(&mta, &user), &[]);
     });
 }

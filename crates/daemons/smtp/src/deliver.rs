@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use host_delivery::postmaster::Heading;
 use host_delivery::{Agent, Job, RecipientInfo, Via};
 use mail_status::{Action, Detail, Dsn, Notify, Outcome};
 use proto_ipc::delivery::flags;
+use proto_smtp::transcript::Notice;
 
 use crate::cache::Cache;
 use crate::nexthop::{Nexthop, Server, servers, worse};
@@ -78,6 +80,7 @@ impl Delivery<'_> {
         }
         while let Some(mut session) = self.cache.take(&cache_key(job, destination)) {
             session.reuse_count += 1;
+            session.begin_transcript(self.settings);
             self.sessions += 1;
             self.transact(job, session, destination, false);
             if self.pending.is_empty() {
@@ -135,9 +138,29 @@ impl Delivery<'_> {
                         }
                     }
                 }
+                self.tell(job, server, no_session.notice);
                 self.why = Some(worse(self.why.take(), no_session.detail));
             }
         }
+    }
+
+    /// Ends a session; the postmaster hears of a server that did not follow the protocol.
+    fn end(&self, job: &Job, mut session: Session) {
+        session.quit(self.settings);
+        let notice = session.take_notice();
+        self.tell(job, &session.server, notice);
+    }
+
+    fn tell(&self, job: &Job, server: &Server, notice: Option<Notice>) {
+        let postmaster = &self.settings.postmaster;
+        let Some(notice) = notice.filter(|_| !postmaster.is_own_sender(&job.request.sender)) else { return };
+        let (protocol, relay) = (if self.settings.lmtp { "LMTP" } else { "SMTP" }, server.relay());
+        let heading = Heading {
+            to: &postmaster.error_recipient,
+            subject: &format!("{protocol} client: errors from {relay}"),
+            opening: Some(&format!("Unexpected response from {relay}.")),
+        };
+        postmaster.send(heading, &notice);
     }
 
     fn transact(&mut self, job: &mut Job, mut session: Session, destination: &str, last: bool) {
@@ -154,13 +177,13 @@ impl Delivery<'_> {
         for (recipient, outcome) in recipients.into_iter().zip(results.outcomes) {
             self.take_result(job, recipient, outcome, last, session.features.dsn);
         }
-        if keep && results.completed {
+        if keep && results.completed && !session.derailed {
             match self.cache.put(&cache_key(job, destination), session) {
                 Ok(()) => {}
-                Err(mut session) => session.quit(self.settings),
+                Err(session) => self.end(job, session),
             }
         } else {
-            session.quit(self.settings);
+            self.end(job, session);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mail_status::{Detail, Dsn};
 use proto_smtp::client::{Features, Reply};
+use proto_smtp::transcript::{ErrorClass, Notice, Transcript};
 
 use crate::nexthop::{Place, Server};
 use crate::settings::{Settings, TlsLevel};
@@ -26,6 +27,10 @@ pub struct Session {
     pub expires: Instant,
     /// No more commands: the connection broke, or the server said 421.
     pub dead: bool,
+    /// QUIT was sent, its reply not read.
+    pub quitting: bool,
+    /// A reply was not what the protocol wants: no next transaction.
+    pub derailed: bool,
 }
 
 /// Why there is no session.
@@ -35,6 +40,8 @@ pub struct NoSession {
     pub detail: Detail,
     /// How far it came; for the log.
     pub stage: Stage,
+    /// What the postmaster is to be told.
+    pub notice: Option<Notice>,
 }
 
 /// How far an attempt came.
@@ -124,6 +131,7 @@ impl Session {
                 server,
             ),
             stage: Stage::Connect,
+            notice: None,
         })?;
         let mut session = Self {
             server: server.clone(),
@@ -132,12 +140,15 @@ impl Session {
             reuse_count: 0,
             expires: Instant::now() + settings.timeouts.reuse,
             dead: false,
+            quitting: false,
+            derailed: false,
         };
+        session.begin_transcript(settings);
         match session.handshake(settings) {
             Ok(()) => Ok(session),
             Err(detail) => {
                 session.quit(settings);
-                Err(NoSession { detail, stage: Stage::Handshake })
+                Err(NoSession { detail, stage: Stage::Handshake, notice: session.take_notice() })
             }
         }
     }
@@ -203,7 +214,8 @@ impl Session {
         Err(with_mta(Detail::new(Dsn::new(5, 4, 6), text), &self.server))
     }
 
-    fn refused(&self, reply: &Reply) -> Detail {
+    fn refused(&mut self, reply: &Reply) -> Detail {
+        self.judge(reply);
         let text = format!("host {} refused to talk to me: {}", self.server.named(), reply.failure_text());
         from_reply(&self.server, reply, reply.failure_status(), text)
     }
@@ -237,14 +249,48 @@ impl Session {
         broken_detail(&self.server, broken, doing)
     }
 
-    /// Says good bye, not waiting for the reply.
+    /// The status of a refused command: `host H said: … (in reply to …)`.
+    pub fn refusal(&mut self, reply: &Reply, command: &str) -> Detail {
+        self.judge(reply);
+        reply_detail(&self.server, reply, command)
+    }
+
+    /// Takes note of a failure that no server should give.
+    fn judge(&mut self, reply: &Reply) {
+        if reply.is_protocol_error() {
+            self.derailed = true;
+            self.stream.transcript.iter_mut().for_each(|transcript| transcript.error(ErrorClass::Protocol));
+        }
+    }
+
+    /// What is said from now on is what the postmaster may be told.
+    pub fn begin_transcript(&mut self, settings: &Settings) {
+        self.stream.transcript = Transcript::for_classes(settings.notice_classes);
+    }
+
+    /// What the postmaster is to be told of a session that is over.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.stream.transcript.take()?.close()
+    }
+
+    /// Says good bye as the last of a group of commands.
+    pub fn say_quit(&mut self) {
+        self.stream.command("QUIT");
+        (self.dead, self.quitting) = (true, true);
+    }
+
+    /// Says good bye; waits for the reply only where the configuration asks for it (`smtp_skip_quit_response`).
     pub fn quit(&mut self, settings: &Settings) {
         if !self.dead {
+            self.say_quit();
+        }
+        if std::mem::take(&mut self.quitting) {
             self.stream.set_timeout(settings.timeouts.quit);
-            self.stream.command("QUIT");
             // The server may be gone already; there is nothing to lose.
             let _ = self.stream.flush();
-            self.dead = true;
+            if !settings.skip_quit_response {
+                let _ = self.stream.reply();
+            }
         }
     }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use host_config::{Config, ConfigError, param};
 use host_daemon::Startup;
+use host_delivery::postmaster::Postmaster;
 use mail_mime::Limits;
 use proto_dns::{Kind, Resolver};
+use proto_smtp::transcript::{ErrorClass, ErrorClasses};
 
 /// Resolved settings (`smtp_*` or `lmtp_*` by the name of the program).
 #[derive(Debug)]
@@ -77,6 +79,12 @@ pub struct Settings {
     pub cache_on_demand: bool,
     /// `smtp_connection_cache_destinations`.
     pub cache_destinations: Vec<String>,
+    /// `smtp_skip_quit_response`.
+    pub skip_quit_response: bool,
+    /// Errors of servers whose transcript the postmaster wants (`notify_classes`).
+    pub notice_classes: ErrorClasses,
+    /// Who hears of them.
+    pub postmaster: Postmaster,
     /// Limits for the conversion to 7bit.
     pub mime_limits: Limits,
     /// Limits of each stage.
@@ -213,12 +221,12 @@ impl Settings {
                 SMTP_CONNECTION_CACHE_DESTINATIONS,
                 LMTP_CONNECTION_CACHE_DESTINATIONS
             )),
-            mime_limits: Limits {
-                header_bytes: count(config.int(param::HEADER_SIZE_LIMIT)?),
-                boundary_bytes: count(config.int(param::MIME_BOUNDARY_LENGTH_LIMIT)?),
-                nesting: count(config.int(param::MIME_NESTING_LIMIT)?),
-                structure: true,
-            },
+            skip_quit_response: by_protocol!(bool, SMTP_SKIP_QUIT_RESPONSE, LMTP_SKIP_QUIT_RESPONSE),
+            // A server can only err in the protocol.
+            notice_classes: ErrorClasses::parse(&config.str(param::NOTIFY_CLASSES)?)
+                .common(ErrorClasses::of(ErrorClass::Protocol)),
+            postmaster: Postmaster::from_config(config)?,
+            mime_limits: mime_limits(config)?,
             timeouts: Timeouts::new(config, lmtp)?,
         })
     }
@@ -231,6 +239,15 @@ impl Settings {
 
 fn count(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
+}
+
+fn mime_limits(config: &Config) -> Result<Limits, ConfigError> {
+    Ok(Limits {
+        header_bytes: count(config.int(param::HEADER_SIZE_LIMIT)?),
+        boundary_bytes: count(config.int(param::MIME_BOUNDARY_LENGTH_LIMIT)?),
+        nesting: count(config.int(param::MIME_NESTING_LIMIT)?),
+        structure: true,
+    })
 }
 
 fn tls_level(text: &str) -> TlsLevel {

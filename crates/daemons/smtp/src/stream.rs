@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use proto_smtp::client::{Reply, ReplyReader};
+use proto_smtp::transcript::Transcript;
 
 /// Bytes written at once.
 const OUTPUT_BLOCK: usize = 64 * 1024;
@@ -43,6 +44,8 @@ pub struct Stream {
     input: Vec<u8>,
     consumed: usize,
     output: Vec<u8>,
+    /// Commands and replies, where somebody wants to know.
+    pub transcript: Option<Box<Transcript>>,
 }
 
 impl Stream {
@@ -64,6 +67,7 @@ impl Stream {
             input: Vec::new(),
             consumed: 0,
             output: Vec::new(),
+            transcript: None,
         }
     }
 
@@ -96,6 +100,7 @@ impl Stream {
 
     /// Buffers a command line.
     pub fn command(&mut self, line: &str) {
+        self.transcript.iter_mut().for_each(|transcript| transcript.sent(line.as_bytes()));
         self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
     }
@@ -134,6 +139,7 @@ impl Stream {
                 Some(end) => {
                     let line = pending.get(..end).unwrap_or_default();
                     let line = line.strip_suffix(b"\r").unwrap_or(line);
+                    self.transcript.iter_mut().for_each(|transcript| transcript.received(line));
                     let reply = reader.line(line);
                     self.consumed += end + 1;
                     if let Some(reply) = reply.map_err(|_| Broken::Lost)? {

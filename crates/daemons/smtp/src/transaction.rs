@@ -10,7 +10,7 @@ use mail_status::{Detail, Dsn, Notify, Outcome};
 use proto_smtp::client::{MailParameters, RecipientParameters, Reply, mail_command, rcpt_command};
 
 use crate::content::{self, NotSent, Rules};
-use crate::session::{Doing, Session, from_reply, reply_detail};
+use crate::session::{Doing, Session, from_reply};
 use crate::settings::Settings;
 
 /// Bytes of commands sent before their replies are read (RFC 2920 §3.1: mind the TCP windows).
@@ -65,6 +65,8 @@ pub struct Transaction<'a> {
     outstanding: VecDeque<Step>,
     data_granted: bool,
     stale: bool,
+    /// RSET was sent in place of DATA, as nobody was left.
+    cancelled: bool,
     /// QUIT goes out with the final dot.
     last_on_session: bool,
 }
@@ -87,6 +89,7 @@ pub fn run(
         outstanding: VecDeque::new(),
         data_granted: false,
         stale: false,
+        cancelled: false,
         last_on_session,
     };
     let ended = match transaction.refused_beforehand(job) {
@@ -148,8 +151,28 @@ impl Transaction<'_> {
         match (self.data_granted, anybody) {
             (true, true) => self.send_content(job),
             (true, false) => self.empty_content(),
-            (false, _) => Ok(()),
+            (false, _) => {
+                self.abandon();
+                Ok(())
+            }
         }
+    }
+
+    /// No content was asked for: the transaction is taken back. All results are known, whatever the server says to it.
+    fn abandon(&mut self) {
+        if !self.session.dead && !self.cancelled {
+            self.session.stream.command("RSET");
+            if self.quits_early() {
+                self.session.say_quit();
+            }
+            self.session.stream.set_timeout(self.settings.timeouts.rset);
+            let _ = self.session.read(Doing::Rset);
+        }
+    }
+
+    /// QUIT goes out with the last command of the transaction: only where a single reply follows.
+    const fn quits_early(&self) -> bool {
+        (self.last_on_session || self.session.derailed) && self.session.features.pipelining
     }
 
     fn envelope(&mut self, job: &Job) -> Result<(), Detail> {
@@ -170,7 +193,11 @@ impl Transaction<'_> {
             return self.step(Step::Cancel, "RSET");
         }
         let anybody = self.results.iter().any(Option::is_none);
-        if anybody { self.step(Step::Data, "DATA") } else { self.step(Step::Cancel, "RSET") }
+        if anybody {
+            return self.step(Step::Data, "DATA");
+        }
+        self.cancelled = true;
+        self.step(Step::Cancel, "RSET")
     }
 
     /// Sends a command; reads replies when the server does not pipeline, or when there is much to send.
@@ -209,24 +236,23 @@ impl Transaction<'_> {
     }
 
     fn take(&mut self, step: Step, reply: &Reply) -> Result<(), Detail> {
-        let server = &self.session.server;
         match step {
             Step::Reuse if !reply.is_positive() => {
                 self.stale = true;
                 self.session.dead = true;
-                return Err(reply_detail(server, reply, "RSET command"));
+                return Err(self.session.refusal(reply, "RSET command"));
             }
             Step::XforwardName | Step::XforwardProtocol if !reply.is_positive() => {
                 os_log::warning!(
                     "host {} said: {} (in reply to XFORWARD command)",
-                    server.named(),
+                    self.session.server.named(),
                     reply.text
                 );
             }
             Step::Reuse | Step::XforwardName | Step::XforwardProtocol | Step::Cancel => {}
             Step::Mail if reply.is_positive() => {}
             Step::Mail => {
-                let outcome = Outcome::from_detail(reply_detail(server, reply, "MAIL FROM command"));
+                let outcome = Outcome::from_detail(self.session.refusal(reply, "MAIL FROM command"));
                 self.fail_rest(&outcome);
             }
             Step::Rcpt(index) if reply.is_positive() => {
@@ -235,12 +261,12 @@ impl Transaction<'_> {
                 }
             }
             Step::Rcpt(index) => {
-                let outcome = Outcome::from_detail(reply_detail(server, reply, "RCPT TO command"));
+                let outcome = Outcome::from_detail(self.session.refusal(reply, "RCPT TO command"));
                 self.set(index, outcome);
             }
             Step::Data if reply.class() == 3 => self.data_granted = true,
             Step::Data => {
-                let outcome = Outcome::from_detail(reply_detail(server, reply, "DATA command"));
+                let outcome = Outcome::from_detail(self.session.refusal(reply, "DATA command"));
                 self.fail_rest(&outcome);
             }
         }
@@ -289,10 +315,8 @@ impl Transaction<'_> {
 
     fn finish_content(&mut self, job: &mut Job) -> Result<(), Detail> {
         self.session.stream.command(".");
-        // Only where a single reply follows can the good bye go with the dot.
-        let quit_now = self.last_on_session && self.session.features.pipelining;
-        if quit_now {
-            self.session.stream.command("QUIT");
+        if self.quits_early() {
+            self.session.say_quit();
         }
         self.session.stream.set_timeout(self.settings.timeouts.data_done);
         let accepted: Vec<usize> = self
@@ -310,25 +334,27 @@ impl Transaction<'_> {
                 Some(_) | None => self.session.read(Doing::Dot)?,
             };
             job.stats.deliver_done = Stamp::from_duration(os_sys::time::now());
-            self.set(index, self.dot_outcome(&reply));
+            let outcome = self.dot_outcome(&reply);
+            self.set(index, outcome);
             last = Some(reply);
         }
-        self.session.dead |= quit_now;
         Ok(())
     }
 
-    fn dot_outcome(&self, reply: &Reply) -> Outcome {
-        let server = &self.session.server;
+    fn dot_outcome(&mut self, reply: &Reply) -> Outcome {
         if reply.is_positive() {
-            let detail = from_reply(server, reply, reply.success_status(), reply.text.clone());
+            let detail = from_reply(&self.session.server, reply, reply.success_status(), reply.text.clone());
             return Outcome::Sent(detail);
         }
-        Outcome::from_detail(reply_detail(server, reply, "end of DATA command"))
+        Outcome::from_detail(self.session.refusal(reply, "end of DATA command"))
     }
 
     /// Everybody was refused, but DATA had gone out and was granted: an empty message to nobody.
     fn empty_content(&mut self) -> Result<(), Detail> {
         self.session.stream.command(".");
+        if self.quits_early() {
+            self.session.say_quit();
+        }
         self.session.stream.set_timeout(self.settings.timeouts.data_done);
         self.session.read(Doing::Dot).map(|_| ())
     }

@@ -32,6 +32,6 @@ pub(crate) fn send(services: &Services, session: &mut Session) {
         } else {
             &postmaster.error_recipient
         };
-        postmaster.send(Heading { to, subject: &subject, first: "Transcript of session follows." }, notice);
+        postmaster.send(Heading { to, subject: &subject, opening: None }, notice);
     }
 }

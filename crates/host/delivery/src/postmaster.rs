@@ -35,8 +35,8 @@ pub struct Heading<'a> {
     pub to: &'a str,
     /// Of the subject, all after the name of the mail system.
     pub subject: &'a str,
-    /// First line of the text.
-    pub first: &'a str,
+    /// A line above the transcript; with none below it stands why the session ended early.
+    pub opening: Option<&'a str>,
 }
 
 impl Postmaster {
@@ -58,6 +58,12 @@ impl Postmaster {
             format: Format::null(dialect),
             timeout: config.time(param::IPC_TIMEOUT)?,
         })
+    }
+
+    /// Whether mail from this sender, in internal form, is about errors itself: nobody is told of errors in its delivery.
+    #[must_use]
+    pub fn is_own_sender(&self, sender: &str) -> bool {
+        sender.is_empty() || sender.eq_ignore_ascii_case(&self.sender)
     }
 
     /// Queues the transcript as mail; a failure is logged, and the notice then lost. May block.
@@ -86,15 +92,17 @@ impl Postmaster {
             format!("To: Postmaster <{}>", mail_address::to_external(&self.error_recipient)),
             format!("Subject: {} {}", self.mail_name, heading.subject),
             String::new(),
-            heading.first.to_owned(),
-            String::new(),
         ];
+        lines.extend(heading.opening.into_iter().flat_map(|line| [line.to_owned(), String::new()]));
+        lines.extend(["Transcript of session follows.".to_owned(), String::new()]);
         for line in notice.text.lines() {
             let wrapped = mail_text::wrap(line, WIDTH, "    ");
             lines.extend(wrapped.into_iter().map(|line| format!(" {line}")));
         }
-        lines.push(String::new());
-        lines.extend(notice.aborted.map(|reason| format!("Session aborted, reason: {reason}")));
+        if heading.opening.is_none() {
+            lines.push(String::new());
+            lines.extend(notice.aborted.map(|reason| format!("Session aborted, reason: {reason}")));
+        }
         lines.extend([String::new(), "For other details, see the local mail logfile".to_owned()]);
         lines
     }

@@ -72,10 +72,10 @@ impl ErrorClasses {
         self.0 & class.bit() != 0
     }
 
-    /// The set without `class`.
+    /// Nothing but `class`.
     #[must_use]
-    pub const fn without(self, class: ErrorClass) -> Self {
-        Self(self.0 & !class.bit())
+    pub const fn of(class: ErrorClass) -> Self {
+        Self(class.bit())
     }
 
     /// What both sets have.

@@ -35,6 +35,12 @@ impl Reply {
         self.class() == 2
     }
 
+    /// As a failure, this reply says that one side does not follow the protocol (`postconf(5) notify_classes`).
+    #[must_use]
+    pub const fn is_protocol_error(&self) -> bool {
+        matches!(self.code, ..400 | 500..=509 | 555 | 600..)
+    }
+
     /// The status of this reply as a failure: its enhanced code, else `N.0.0`; 5.5.0 for what is no failure code.
     #[must_use]
     pub fn failure_status(&self) -> Dsn {
