@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 /// An instance whose postmaster addresses of all kinds are aliases of `user`.
 fn mta(world: &World, name: &str, user: &str, main: &str) -> Mta {
-    let aliases =
-        format!("postmaster: {user}\nerrors: {user}\nbounces: {user}\ndelays: {user}\ns: /dev/null");
+    let aliases = format!(
+        "postmaster: {user}\nerrors: {user}\nbounces: {user}\ndelays: {user}\ndoubles: {user}\ns: /dev/null"
+    );
     world
         .mta(name)
         .main("error_notice_recipient = errors\nbounce_notice_recipient = bounces\ndelay_notice_recipient = delays\nlocal_recipient_maps = $alias_maps\nsmtpd_relay_restrictions = reject_unauth_destination")
@@ -288,5 +289,33 @@ fn the_lmtp_client_tells_too() {
         let mta = mta(world, "mail", &user, &main);
         mta.send("s@example.com", &["a@y.example", "b@y.example"], "Subject: x\n\nbody\n");
         golden(&mta, "notices/lmtp", &told(&mta, &user), &[]);
+    });
+}
+
+#[test]
+fn delays_and_bounced_bounces_are_told_to_their_recipients() {
+    isolated(|world| {
+        let user = world.user();
+        let main = "transport_maps = inline:{{retry.example=retry:4.2.2 mailbox busy}}\ndelay_warning_time = 1s\nnotify_classes = delay, 2bounce\n2bounce_notice_recipient = doubles\nsmtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_reject_unlisted_recipient = no";
+        let mta = mta(world, "mail", &user, main);
+        mta.send("", &["nosuch@example.com"], "Subject: hello\n\nbody\n");
+        mta.wait_empty();
+        let mut list = mta.wait_mbox(&user, 1);
+        let id = mta.send("s@example.com", &["x@retry.example"], "Subject: hello\n\nbody\n");
+        mta.wait(&[&format!("{id}: postmaster delay notification")]);
+        list.push(mta.wait_mbox(&user, 2).swap_remove(1));
+        let text: String =
+            list.iter().map(|message| normal_dsn(message).replace(&user, "alice") + "\n").collect();
+        golden(&mta, "notices/bounce", &text, &[]);
+    });
+}
+
+#[test]
+fn an_unknown_class_is_fatal() {
+    isolated(|world| {
+        let user = world.user();
+        let mta = mta(world, "mail", &user, "notify_classes = bounce, nonsense");
+        let _ = harness::Client::connect(mta.address());
+        mta.wait(&["smtpd[", ": fatal: unknown notify_classes value \"nonsense\" in \"bounce, nonsense\""]);
     });
 }

@@ -59,7 +59,7 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`] for a bad value.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let classes = config.str(param::NOTIFY_CLASSES)?;
+        let classes = config.notify_classes()?;
         let notifies =
             |class: &str| mail_text::list::words(&classes).any(|word| word.eq_ignore_ascii_case(class));
         let double_bounce = config.str(param::DOUBLE_BOUNCE_SENDER)?;

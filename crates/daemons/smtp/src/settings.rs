@@ -223,7 +223,7 @@ impl Settings {
             )),
             skip_quit_response: by_protocol!(bool, SMTP_SKIP_QUIT_RESPONSE, LMTP_SKIP_QUIT_RESPONSE),
             // A server can only err in the protocol.
-            notice_classes: ErrorClasses::parse(&config.str(param::NOTIFY_CLASSES)?)
+            notice_classes: ErrorClasses::parse(&config.notify_classes()?)
                 .common(ErrorClasses::of(ErrorClass::Protocol)),
             postmaster: Postmaster::from_config(config)?,
             mime_limits: mime_limits(config)?,

@@ -81,7 +81,7 @@ pub(crate) fn session(config: &Config, cx: &TableContext, standalone: bool) -> R
         notice_classes: if standalone {
             ErrorClasses::default()
         } else {
-            ErrorClasses::parse(&config.str(p::NOTIFY_CLASSES)?)
+            ErrorClasses::parse(&config.notify_classes()?)
         },
         history_limit: count(config, p::SMTPD_HISTORY_FLUSH_THRESHOLD)?,
         port_logging: config.bool(p::SMTPD_CLIENT_PORT_LOGGING)?,

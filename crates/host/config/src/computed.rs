@@ -91,6 +91,21 @@ impl Config {
         }
         Ok((v4, v6))
     }
+
+    /// The words of `notify_classes`, as they are written.
+    ///
+    /// # Errors
+    /// `unknown notify_classes value "x" in "…"`.
+    pub fn notify_classes(&self) -> Result<String> {
+        const CLASSES: [&str; 8] =
+            ["bounce", "2bounce", "data", "delay", "policy", "protocol", "resource", "software"];
+        let value = self.str(param::NOTIFY_CLASSES)?;
+        let is_known = |word: &str| CLASSES.iter().any(|class| class.eq_ignore_ascii_case(word));
+        if let Some(word) = mail_text::list::words(&value).find(|word| !is_known(word)) {
+            return fail(format!("unknown notify_classes value \"{word}\" in \"{value}\""));
+        }
+        Ok(value)
+    }
 }
 
 /// The addresses of a host name or address in a list of own interfaces.
