@@ -14,6 +14,7 @@ mod flow;
 mod limits;
 mod notices;
 mod relay;
+mod rewriting;
 mod smtpd;
 mod system;
 mod tables;

@@ -16,9 +16,13 @@ pub struct Change {
 }
 
 /// Compares `text` with the recorded file `name`. With `HARNESS_RECORD` set and the reference as the target, the file
-/// is written instead. `changes` are applied to the expected text when their program is ours.
+/// is written instead. `changes` are applied to the expected text when their program is ours. `HARNESS_ACTUAL` names a
+/// directory where `text` is left, whatever it is.
 pub fn golden(mta: &Mta, name: &str, text: &str, changes: &[Change]) {
     let path = directory().join(format!("{name}.txt"));
+    if let Some(dir) = std::env::var_os("HARNESS_ACTUAL") {
+        std::fs::write(Path::new(&dir).join(name.replace('/', "-")), text).expect("write actual text");
+    }
     if std::env::var_os("HARNESS_RECORD").is_some() && *mta.target() == Target::Theirs {
         std::fs::create_dir_all(path.parent().expect("parent")).expect("create directory");
         std::fs::write(&path, text).expect("write golden file");

@@ -12,6 +12,7 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failure here is a failed test, said loudly
 
+mod attributes;
 mod client;
 mod dns;
 mod golden;
@@ -28,6 +29,7 @@ mod target;
 mod wait;
 mod world;
 
+pub use attributes::Attributes;
 pub use client::Client;
 pub use dns::DnsServer;
 pub use golden::{Change, golden, talk};

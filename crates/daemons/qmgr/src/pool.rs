@@ -349,7 +349,7 @@ impl Shared {
                 transport: resolved.transport,
                 nexthop: resolved.nexthop,
                 recipient: resolved.recipient,
-                local: resolved.class == AddressClass::Local,
+                local: resolved.class == Some(AddressClass::Local),
             },
         }
     }

@@ -67,11 +67,12 @@ fn malformed(text: &str) -> proto_ipc::Error {
 
 fn reply(resolved: Resolved) -> ResolveReply {
     let class = match resolved.class {
-        AddressClass::Local => flags::LOCAL,
-        AddressClass::VirtualAlias => flags::VIRTUAL_ALIAS,
-        AddressClass::VirtualMailbox => flags::VIRTUAL_MAILBOX,
-        AddressClass::Relay => flags::RELAY,
-        AddressClass::Default => flags::DEFAULT,
+        Some(AddressClass::Local) => flags::LOCAL,
+        Some(AddressClass::VirtualAlias) => flags::VIRTUAL_ALIAS,
+        Some(AddressClass::VirtualMailbox) => flags::VIRTUAL_MAILBOX,
+        Some(AddressClass::Relay) => flags::RELAY,
+        Some(AddressClass::Default) => flags::DEFAULT,
+        None => 0,
     };
     let error = match resolved.error {
         Some(ResolveError::Bad) => flags::ERROR,

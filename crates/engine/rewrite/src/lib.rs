@@ -1,17 +1,18 @@
 //! Address rewriting and resolving: pure; tables and settings are passed in.
 
+mod canonical;
 mod resolve;
 mod rewrite;
 
 pub use resolve::{Classes, DomainList, ResolveSettings, Resolver, Routing};
-pub use rewrite::{RewriteSettings, rewrite, split_external};
+pub use rewrite::{RewriteSettings, rewrite};
 
 /// Which rewriting an address gets (`rewrite` service, attribute `rule`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Local origin: `append_at_myorigin`, `append_dot_mydomain`.
     Local,
-    /// Remote origin: `remote_header_rewrite_domain` if set, else untouched.
+    /// Remote origin: `remote_header_rewrite_domain`, if set, completes; the address is brought to standard form in any case.
     Remote,
 }
 
@@ -33,9 +34,9 @@ pub enum AddressClass {
 /// Why there is no usable transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolveError {
-    /// The address is malformed (flag ERROR).
+    /// The address is malformed (flag ERROR). Transport and next hop are known when only its local part is.
     Bad,
-    /// A table could not tell (flag FAIL).
+    /// A table could not tell (flag FAIL). What is known so far is told.
     Fail,
 }
 
@@ -48,8 +49,8 @@ pub struct Resolved {
     pub nexthop: String,
     /// The recipient, internal form.
     pub recipient: String,
-    /// Class of the recipient's domain.
-    pub class: AddressClass,
+    /// Class of the recipient's domain; `None`: a table of domains could not tell.
+    pub class: Option<AddressClass>,
     /// Why the transport must not be used.
     pub error: Option<ResolveError>,
     /// Routing characters are left in the local part (flag ROUTED).

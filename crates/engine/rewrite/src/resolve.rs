@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use mail_address::hostname::{is_hostname, literal};
-use mail_address::{is_dot_string, split, split_extension, to_external};
+use mail_address::hostname::{is_hostname, literal, literal_problem};
+use mail_address::{split, split_extension, to_external};
 use mail_lookup::{AddressSearch, LookupError, MapsLookup, find_address};
 
-use crate::rewrite::unroute;
-use crate::{AddressClass, ResolveError, Resolved};
+use crate::canonical::Canonical;
+use crate::{AddressClass, ResolveError, Resolved, RewriteSettings};
 
 /// A list of domains (`mydestination`, `virtual_alias_domains`, …).
 pub trait DomainList: Send + Sync {
@@ -66,10 +66,10 @@ pub struct ResolveSettings {
     pub recipient_delimiter: String,
     /// `owner_request_special`
     pub owner_request_special: bool,
-    /// `swap_bangpath`
-    pub swap_bangpath: bool,
-    /// `allow_percent_hack`
-    pub percent_hack: bool,
+    /// How addresses below a local domain are rewritten.
+    pub rewrite: RewriteSettings,
+    /// The file that a complaint about a parameter names: `config_directory`/main.cf.
+    pub main_cf: String,
     /// `resolve_null_domain`
     pub null_domain: bool,
     /// `resolve_numeric_domain`
@@ -106,109 +106,88 @@ pub struct Resolver {
     pub warn: fn(&str),
 }
 
-/// Rounds of local-domain stripping.
-const ROUTE_LIMIT: usize = 100;
-
-/// Transport and next hop while they are being found.
+/// Transport and next hop while they are being found; `None`: not known yet.
+#[derive(Default)]
 struct Route {
-    transport: String,
-    nexthop: String,
+    class: Option<AddressClass>,
+    transport: Option<String>,
+    nexthop: Option<String>,
+}
+
+/// Why an address stays without a usable route.
+enum Failure {
+    /// The domain is no domain.
+    Bad,
+    /// A table could not tell; what is known so far is told.
+    Fail,
 }
 
 impl Resolver {
     /// Resolves a recipient in internal form.
     #[must_use]
     pub fn resolve(&self, sender: &str, internal: &str, verify: bool) -> Resolved {
-        match self.try_resolve(sender, internal, verify) {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                let text = match &error {
-                    LookupError::Temporary(text) | LookupError::Configuration(text) => text,
-                };
-                (self.warn)(&format!("{text}: lookup failure for {internal}"));
-                not_updated(internal, ResolveError::Fail)
+        let mut route = Route::default();
+        let Ok(Canonical { local, domain, is_local, numeric }) = self.canonical(internal) else {
+            return resolved(route, "NEXTRCPT NOT UPDATED".into(), Some(ResolveError::Fail), false);
+        };
+        let recipient = format!("{local}@{domain}");
+        let routed = local.contains(['@', '!', '%']);
+        let found = if is_local || numeric || self.valid_domain(&domain) {
+            self.find_route(sender, &recipient, &domain, is_local, verify, &mut route)
+        } else {
+            Err(Failure::Bad)
+        };
+        match found {
+            Ok(()) => {
+                let bad = local.starts_with('-') && !self.settings.allow_min_user;
+                resolved(route, recipient, bad.then_some(ResolveError::Bad), routed)
             }
+            Err(Failure::Bad) => {
+                route.class = Some(AddressClass::Default);
+                resolved(route, recipient, Some(ResolveError::Bad), false)
+            }
+            Err(Failure::Fail) => resolved(route, recipient, Some(ResolveError::Fail), routed),
         }
     }
 
-    fn try_resolve(&self, sender: &str, internal: &str, verify: bool) -> Result<Resolved, LookupError> {
-        let (local, domain) = self.canonical(internal)?;
-        let local = if local.is_empty() { self.settings.empty_address_recipient.clone() } else { local };
-        let bad_user = local.starts_with('-') && !self.settings.allow_min_user;
-        // An address without domain is local, whatever myorigin is.
-        let bare = domain.is_none();
-        let domain = domain.unwrap_or_else(|| self.settings.myorigin.clone());
-        let Some(domain) = self.valid_domain(&domain).filter(|_| !bad_user) else {
-            return Ok(not_updated(internal, ResolveError::Bad));
-        };
-        let recipient = format!("{local}@{domain}");
-        let class = if bare { AddressClass::Local } else { self.class(&domain)? };
+    fn find_route(
+        &self,
+        sender: &str,
+        recipient: &str,
+        domain: &str,
+        is_local: bool,
+        verify: bool,
+        route: &mut Route,
+    ) -> Result<(), Failure> {
         let routing = if verify { &self.verify_routing } else { &self.routing };
-        let mut route = self.class_route(routing, class, sender, &domain)?;
+        let class = if is_local { self.local_class(domain) } else { self.class(domain)? };
+        self.class_route(routing, class, sender, domain, route)?;
         if class != AddressClass::VirtualAlias {
-            self.apply_transport_maps(routing, &recipient, &domain, &mut route)?;
+            let applied = self.apply_transport_maps(routing, recipient, domain, route);
+            self.told("transport_maps", applied)?;
         }
-        self.apply_relocated(&recipient, class, &mut route)?;
-        let routed = class != AddressClass::Local && self.has_routing(&local);
-        Ok(Resolved {
-            transport: route.transport,
-            nexthop: route.nexthop,
-            recipient,
-            class,
-            error: None,
-            routed,
+        let applied = self.apply_relocated(recipient, class, route);
+        self.told("relocated_maps", applied)
+    }
+
+    /// A table of parameter `name` that could not tell is complained of.
+    fn told<T>(&self, name: &str, found: Result<T, LookupError>) -> Result<T, Failure> {
+        found.map_err(|_| {
+            (self.warn)(&format!("{name} lookup failure"));
+            Failure::Fail
         })
     }
 
-    /// Strips local domains as long as the local part still routes.
-    fn canonical(&self, internal: &str) -> Result<(String, Option<String>), LookupError> {
-        let mut address = internal.to_owned();
-        for _ in 0..ROUTE_LIMIT {
-            let (local, domain) = split(&address);
-            let domain = domain.map(|d| d.strip_suffix('.').unwrap_or(d));
-            let Some(domain) = domain else { return Ok((address, None)) };
-            if domain.is_empty() && self.settings.null_domain {
-                address = local.to_owned();
-                continue;
-            }
-            if !self.is_local_domain(domain)? {
-                return Ok((local.to_owned(), Some(domain.to_owned())));
-            }
-            match self.rerouted(local) {
-                Some(next) => address = next,
-                None => return Ok((local.to_owned(), Some(domain.to_owned()))),
-            }
+    /// A host name or an address literal.
+    fn valid_domain(&self, domain: &str) -> bool {
+        let Some(inside) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+            return !domain.is_ascii() || is_hostname(domain);
+        };
+        let problem = literal_problem(inside);
+        if let Some(text) = &problem {
+            (self.warn)(text);
         }
-        let (local, domain) = split(&address);
-        Ok((local.to_owned(), domain.map(str::to_owned)))
-    }
-
-    /// What is left of an address when its local domain is taken away, if that is an address again.
-    fn rerouted(&self, local: &str) -> Option<String> {
-        if !self.settings.dequoted && !is_dot_string(local) {
-            return None;
-        }
-        if local.contains('@') {
-            return Some(local.to_owned());
-        }
-        let (local, domain) = unroute(local, self.settings.swap_bangpath, self.settings.percent_hack)?;
-        Some(format!("{local}@{domain}"))
-    }
-
-    fn has_routing(&self, local: &str) -> bool {
-        (self.settings.dequoted || is_dot_string(local))
-            && (local.contains('@')
-                || self.settings.swap_bangpath && local.contains('!')
-                || self.settings.percent_hack && local.contains('%'))
-    }
-
-    /// A host name, an address literal, or (`resolve_numeric_domain`) a bare address made one.
-    fn valid_domain(&self, domain: &str) -> Option<String> {
-        if domain.parse::<IpAddr>().is_ok() {
-            return self.settings.numeric_domain.then(|| format!("[{domain}]"));
-        }
-        let valid = literal(domain).is_some() || !domain.is_ascii() || is_hostname(domain);
-        valid.then(|| domain.to_owned())
+        problem.is_none()
     }
 
     /// `mydestination`, or one of our own addresses as literal.
@@ -216,37 +195,34 @@ impl Resolver {
     /// # Errors
     /// A table of `mydestination` could not tell.
     pub fn is_local_domain(&self, domain: &str) -> Result<bool, LookupError> {
-        match literal(domain) {
-            Some(address) => Ok(self.classes.own_addresses.contains(&address)),
-            None => self.classes.local.contains(domain),
-        }
+        Ok(self.classes.local.contains(domain)?
+            || literal(domain).is_some_and(|address| self.classes.own_addresses.contains(&address)))
     }
 
-    fn class(&self, domain: &str) -> Result<AddressClass, LookupError> {
-        if self.is_local_domain(domain)? {
-            self.warn_double(domain, "mydestination")?;
-            return Ok(AddressClass::Local);
+    /// The class of a domain of `mydestination`, which should be in no other list.
+    fn local_class(&self, domain: &str) -> AddressClass {
+        if self.classes.virtual_alias.contains(domain) == Ok(true) {
+            self.both(domain, "mydestination", "virtual_alias_domains");
         }
-        if self.classes.virtual_alias.contains(domain)? {
-            if self.classes.virtual_mailbox.contains(domain)? {
+        if self.classes.virtual_mailbox.contains(domain) == Ok(true) {
+            self.both(domain, "mydestination", "virtual_mailbox_domains");
+        }
+        AddressClass::Local
+    }
+
+    /// The class of any other domain.
+    fn class(&self, domain: &str) -> Result<AddressClass, Failure> {
+        if self.told("virtual_alias_domains", self.classes.virtual_alias.contains(domain))? {
+            if self.classes.virtual_mailbox.contains(domain) == Ok(true) {
                 self.both(domain, "virtual_alias_domains", "virtual_mailbox_domains");
             }
             return Ok(AddressClass::VirtualAlias);
         }
-        if self.classes.virtual_mailbox.contains(domain)? {
+        if self.told("virtual_mailbox_domains", self.classes.virtual_mailbox.contains(domain))? {
             return Ok(AddressClass::VirtualMailbox);
         }
-        if self.classes.relay.contains(domain)? { Ok(AddressClass::Relay) } else { Ok(AddressClass::Default) }
-    }
-
-    fn warn_double(&self, domain: &str, first: &str) -> Result<(), LookupError> {
-        if self.classes.virtual_alias.contains(domain)? {
-            self.both(domain, first, "virtual_alias_domains");
-        }
-        if self.classes.virtual_mailbox.contains(domain)? {
-            self.both(domain, first, "virtual_mailbox_domains");
-        }
-        Ok(())
+        let relay = self.told("relay_domains", self.classes.relay.contains(domain))?;
+        Ok(if relay { AddressClass::Relay } else { AddressClass::Default })
     }
 
     fn both(&self, domain: &str, first: &str, second: &str) {
@@ -259,36 +235,55 @@ impl Resolver {
         class: AddressClass,
         sender: &str,
         domain: &str,
-    ) -> Result<Route, LookupError> {
-        let settings = &self.settings;
-        Ok(match class {
-            AddressClass::Local => explicit(&routing.local_transport, domain),
+        route: &mut Route,
+    ) -> Result<(), Failure> {
+        let (name, value) = match class {
             AddressClass::VirtualAlias => {
-                let suffix = if settings.show_table_name { " in virtual alias table" } else { "" };
-                Route { transport: "error".into(), nexthop: format!("5.1.1 User unknown{suffix}") }
+                route.class = Some(class);
+                route.transport = Some("error".into());
+                let suffix = if self.settings.show_table_name { " in virtual alias table" } else { "" };
+                route.nexthop = Some(format!("5.1.1 User unknown{suffix}"));
+                return Ok(());
             }
-            AddressClass::VirtualMailbox => explicit(&routing.virtual_transport, domain),
-            AddressClass::Relay => {
-                let relay = self.relay(routing, sender, domain)?;
-                explicit(&routing.relay_transport, &relay)
+            AddressClass::Local => ("local_transport", routing.local_transport.clone()),
+            AddressClass::VirtualMailbox => ("virtual_transport", routing.virtual_transport.clone()),
+            AddressClass::Relay => ("relay_transport", routing.relay_transport.clone()),
+            AddressClass::Default => self.default_transport(routing, sender)?,
+        };
+        route.class = Some(class);
+        let (transport, nexthop) = value.split_once(':').unwrap_or((&value, ""));
+        route.transport = Some(transport.to_owned());
+        route.nexthop = match (nexthop, class) {
+            ("", AddressClass::Relay | AddressClass::Default) => Some(self.relay(routing, sender, domain)?),
+            ("", AddressClass::Local | AddressClass::VirtualMailbox | AddressClass::VirtualAlias) => {
+                Some(domain.to_owned())
             }
-            AddressClass::Default => {
-                let listed = self.sender_lookup(
-                    routing.sender_transport.as_ref(),
-                    sender,
-                    &settings.empty_transport_key,
-                )?;
-                let transport = listed.unwrap_or_else(|| routing.default_transport.clone());
-                let relay = self.relay(routing, sender, domain)?;
-                explicit(&transport, &relay)
-            }
+            (nexthop, _) => Some(nexthop.to_owned()),
+        };
+        if transport.is_empty() {
+            let file = &self.settings.main_cf;
+            (self.warn)(&format!("file {file}: parameter {name}: null transport is not allowed"));
+            return Err(Failure::Fail);
+        }
+        Ok(())
+    }
+
+    /// The parameter that says how mail leaves, and its value for this sender.
+    fn default_transport(&self, routing: &Routing, sender: &str) -> Result<(&'static str, String), Failure> {
+        const NAME: &str = "sender_dependent_default_transport_maps";
+        let key = &self.settings.empty_transport_key;
+        let listed = self.told(NAME, self.sender_lookup(routing.sender_transport.as_ref(), sender, key))?;
+        Ok(match listed {
+            Some(value) => (NAME, value),
+            None => ("default_transport", routing.default_transport.clone()),
         })
     }
 
     /// Sender-dependent relay, else the relayhost, else the domain.
-    fn relay(&self, routing: &Routing, sender: &str, domain: &str) -> Result<String, LookupError> {
+    fn relay(&self, routing: &Routing, sender: &str, domain: &str) -> Result<String, Failure> {
         let key = &self.settings.empty_relayhost_key;
-        let listed = self.sender_lookup(routing.sender_relayhost.as_ref(), sender, key)?;
+        let listed = self.sender_lookup(routing.sender_relayhost.as_ref(), sender, key);
+        let listed = self.told("sender_dependent_relayhost_maps", listed)?;
         Ok(listed.unwrap_or_else(|| {
             if routing.relayhost.is_empty() { domain.to_owned() } else { routing.relayhost.clone() }
         }))
@@ -342,14 +337,14 @@ impl Resolver {
         let (transport, nexthop) = value.split_once(':').unwrap_or((&value, ""));
         match (transport.is_empty(), nexthop.is_empty()) {
             (true, true) => {}
-            (true, false) => nexthop.clone_into(&mut route.nexthop),
+            (true, false) => route.nexthop = Some(nexthop.to_owned()),
             (false, empty) => {
-                transport.clone_into(&mut route.transport);
-                route.nexthop = match (empty, transport) {
+                route.transport = Some(transport.to_owned());
+                route.nexthop = Some(match (empty, transport) {
                     (false, _) => nexthop.to_owned(),
                     (true, "error" | "retry") => "Address is undeliverable".into(),
                     (true, _) => domain.to_owned(),
-                };
+                });
             }
         }
         Ok(())
@@ -402,8 +397,8 @@ impl Resolver {
         let Some((value, _)) = find_address(self.relocated.as_ref(), recipient, &search)? else {
             return Ok(());
         };
-        route.transport = "error".into();
-        route.nexthop = if self.settings.relocated_prefix {
+        route.transport = Some("error".into());
+        route.nexthop = Some(if self.settings.relocated_prefix {
             format!("5.1.6 User has moved to {value}")
         } else if value.split(' ').next().is_some_and(|code| code.split('.').count() == 3) {
             value
@@ -412,29 +407,19 @@ impl Resolver {
                 "relocated_maps: expected enhanced status code and text instead of \"{value}\""
             ));
             "5.2.0 Mailbox is unavailable".into()
-        };
+        });
         Ok(())
     }
 }
 
-/// `transport:nexthop`, or a transport with the default next hop.
-fn explicit(value: &str, default_nexthop: &str) -> Route {
-    let (transport, nexthop) = value.split_once(':').unwrap_or((value, ""));
-    let nexthop = match (nexthop, transport) {
-        ("", _) => default_nexthop,
-        (nexthop, _) => nexthop,
-    };
-    Route { transport: transport.to_owned(), nexthop: nexthop.to_owned() }
-}
-
-/// The strings of the wire when there is no answer.
-fn not_updated(internal: &str, error: ResolveError) -> Resolved {
+/// The strings of the wire, also for what is not known.
+fn resolved(route: Route, recipient: String, error: Option<ResolveError>, routed: bool) -> Resolved {
     Resolved {
-        transport: "CHANNEL NOT UPDATED".into(),
-        nexthop: "NEXTHOP NOT UPDATED".into(),
-        recipient: if internal.is_empty() { "MAILER-DAEMON".into() } else { internal.to_owned() },
-        class: AddressClass::Default,
-        error: Some(error),
-        routed: false,
+        transport: route.transport.unwrap_or_else(|| "CHANNEL NOT UPDATED".into()),
+        nexthop: route.nexthop.unwrap_or_else(|| "NEXTHOP NOT UPDATED".into()),
+        recipient,
+        class: route.class,
+        error,
+        routed,
     }
 }

@@ -37,18 +37,15 @@ pub fn local_rules(config: &Config) -> Result<RewriteSettings, ConfigError> {
     })
 }
 
-/// Rules for headers of remote clients: `remote_header_rewrite_domain`.
-pub fn remote_rules(config: &Config) -> Result<Option<RewriteSettings>, ConfigError> {
-    let domain = config.str(param::REMOTE_HEADER_REWRITE_DOMAIN)?;
-    if domain.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(RewriteSettings {
-        origin: Some(domain.clone()),
-        dot_domain: Some(domain),
-        swap_bangpath: config.bool(param::SWAP_BANGPATH)?,
-        percent_hack: config.bool(param::ALLOW_PERCENT_HACK)?,
-    }))
+/// Rules for headers of remote clients: `remote_header_rewrite_domain`, if any, in place of `myorigin` and `mydomain`.
+pub fn remote_rules(config: &Config) -> Result<RewriteSettings, ConfigError> {
+    let domain = Some(config.str(param::REMOTE_HEADER_REWRITE_DOMAIN)?).filter(|domain| !domain.is_empty());
+    let local = local_rules(config)?;
+    Ok(RewriteSettings {
+        origin: local.origin.and(domain.clone()),
+        dot_domain: local.dot_domain.and(domain),
+        ..local
+    })
 }
 
 /// The resolver and the tables that it uses.
@@ -102,8 +99,8 @@ fn settings(config: &Config) -> Result<ResolveSettings, ConfigError> {
         empty_address_recipient: config.str(param::EMPTY_ADDRESS_RECIPIENT)?,
         recipient_delimiter: config.str(param::RECIPIENT_DELIMITER)?,
         owner_request_special: config.bool(param::OWNER_REQUEST_SPECIAL)?,
-        swap_bangpath: config.bool(param::SWAP_BANGPATH)?,
-        percent_hack: config.bool(param::ALLOW_PERCENT_HACK)?,
+        rewrite: local_rules(config)?,
+        main_cf: config.dir().join("main.cf").display().to_string(),
         null_domain: config.bool(param::RESOLVE_NULL_DOMAIN)?,
         numeric_domain: config.bool(param::RESOLVE_NUMERIC_DOMAIN)?,
         dequoted: config.bool(param::RESOLVE_DEQUOTED_ADDRESS)?,

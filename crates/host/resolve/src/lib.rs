@@ -15,8 +15,7 @@ pub use engine_rewrite::{
 /// Rewrites and resolves addresses. Cheap to share between threads.
 pub struct AddressService {
     local_rules: RewriteSettings,
-    /// `None`: addresses of remote clients are left alone.
-    remote_rules: Option<RewriteSettings>,
+    remote_rules: RewriteSettings,
     resolver: Resolver,
     tables: build::Tables,
     /// `postino_rewrite_service = socket`
@@ -59,10 +58,9 @@ impl AddressService {
         if let Some(socket) = &self.socket {
             return socket.rewrite(rule, external);
         }
-        Ok(match (rule, &self.remote_rules) {
-            (Rule::Local, _) => rewrite(&self.local_rules, external),
-            (Rule::Remote, Some(rules)) => rewrite(rules, external),
-            (Rule::Remote, None) => external.to_owned(),
+        Ok(match rule {
+            Rule::Local => rewrite(&self.local_rules, external),
+            Rule::Remote => rewrite(&self.remote_rules, external),
         })
     }
 

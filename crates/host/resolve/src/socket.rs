@@ -101,15 +101,15 @@ impl RewriteClient {
 fn resolved(reply: ResolveReply) -> Resolved {
     let has = |flag| reply.flags & flag != 0;
     let class = if has(flags::LOCAL) {
-        AddressClass::Local
+        Some(AddressClass::Local)
     } else if has(flags::VIRTUAL_ALIAS) {
-        AddressClass::VirtualAlias
+        Some(AddressClass::VirtualAlias)
     } else if has(flags::VIRTUAL_MAILBOX) {
-        AddressClass::VirtualMailbox
+        Some(AddressClass::VirtualMailbox)
     } else if has(flags::RELAY) {
-        AddressClass::Relay
+        Some(AddressClass::Relay)
     } else {
-        AddressClass::Default
+        has(flags::DEFAULT).then_some(AddressClass::Default)
     };
     let error = match (has(flags::FAIL), has(flags::ERROR)) {
         (true, _) => Some(ResolveError::Fail),

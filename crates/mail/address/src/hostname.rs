@@ -35,6 +35,82 @@ pub fn literal(text: &str) -> Option<IpAddr> {
     }
 }
 
+/// What is wrong with the text between the brackets of an address literal, in the words of the reference; `None`: nothing.
+/// An octet may have leading zeros, and `0.0.0.0` is the only address that begins with zero.
+#[must_use]
+pub fn literal_problem(inside: &str) -> Option<String> {
+    match inside.get(..5) {
+        Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => ipv6_problem(inside.get(5..).unwrap_or_default())
+            .map(|(what, text)| format!("valid_ipv6_hostaddr: {what}: {text}")),
+        Some(_) | None => ipv4_problem(inside).map(|what| format!("valid_ipv4_hostaddr: {what}: {inside}")),
+    }
+}
+
+fn ipv4_problem(text: &str) -> Option<String> {
+    let mut octets = Vec::new();
+    let mut before = '.';
+    for (index, c) in text.char_indices() {
+        match c {
+            '0'..='9' => {
+                if before == '.' {
+                    octets.push(0u32);
+                }
+                let octet = octets.last_mut()?;
+                *octet = octet.saturating_mul(10).saturating_add(c.to_digit(10)?);
+                if *octet > 255 {
+                    return Some("invalid octet value".into());
+                }
+            }
+            '.' if before == '.' || index + 1 == text.len() => return Some("misplaced dot".into()),
+            '.' if octets == [0] && text != "0.0.0.0" => return Some("bad initial octet value".into()),
+            '.' => {}
+            _ => return Some(format!("invalid character {}(decimal)", first_byte(c))),
+        }
+        before = c;
+    }
+    (octets.len() != 4).then(|| "invalid octet count".into())
+}
+
+fn ipv6_problem(text: &str) -> Option<(String, &str)> {
+    let (mut colons, mut double, mut before) = (0, false, ' ');
+    for (index, c) in text.char_indices() {
+        match c {
+            ':' => {
+                if before == ':' && std::mem::replace(&mut double, true) {
+                    return Some(("too many `::' in IPv6 address".into(), text));
+                }
+                colons += 1;
+                if colons > 7 {
+                    return Some(("too many `:' in IPv6 address".into(), text));
+                }
+            }
+            '.' => {
+                let start = text.get(..index)?.rfind(':');
+                let part = start.and_then(|colon| text.get(colon + 1..));
+                return match part {
+                    Some(part) if text.parse::<Ipv6Addr>().is_ok() || ipv4_problem(part).is_some() => {
+                        ipv4_problem(part).map(|what| (what, part))
+                    }
+                    Some(_) | None => Some(("malformed IPv4-in-IPv6 address".into(), text)),
+                };
+            }
+            _ if c.is_ascii_hexdigit() => {}
+            _ => {
+                return Some((format!("invalid character {}(decimal) in IPv6 address", first_byte(c)), text));
+            }
+        }
+        before = c;
+    }
+    if colons < 2 {
+        return Some(("too few `:' in IPv6 address".into(), text));
+    }
+    text.parse::<Ipv6Addr>().is_err().then(|| ("malformed IPv6 address".into(), text))
+}
+
+fn first_byte(c: char) -> u8 {
+    c.encode_utf8(&mut [0; 4]).bytes().next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

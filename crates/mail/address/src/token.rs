@@ -8,6 +8,7 @@ mod group;
 mod print;
 mod scan;
 
+pub use print::plain;
 pub use scan::{Token, scan};
 
 /// Most tokens taken from one list; what follows is kept as text without looking for addresses.

@@ -15,7 +15,8 @@ pub(super) fn address(tokens: &[Token]) -> String {
 }
 
 /// Tokens on one line; `quoted`: with the quotes of quoted strings.
-pub(super) fn plain(tokens: &[Token], quoted: bool) -> String {
+#[must_use]
+pub fn plain(tokens: &[Token], quoted: bool) -> String {
     let mut out = String::new();
     let mut after_word = false;
     for token in tokens {
