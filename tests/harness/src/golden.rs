@@ -2,7 +2,7 @@
 
 use crate::{Client, Mta, Target, normal};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A text that the target release gives where the installed reference gives another.
 #[derive(Clone, Copy, Debug)]
