@@ -13,6 +13,7 @@ fn mta(world: &World, name: &str, user: &str, main: &str) -> Mta {
         .main("error_notice_recipient = errors\nbounce_notice_recipient = bounces\ndelay_notice_recipient = delays\nlocal_recipient_maps = $alias_maps\nsmtpd_relay_restrictions = reject_unauth_destination")
         .main(main)
         .aliases(&aliases)
+        .master("local unix - n n - 1 local") // in order
         .start()
 }
 
