@@ -18,3 +18,4 @@ mod rewriting;
 mod smtpd;
 mod system;
 mod tables;
+mod verify;

@@ -471,6 +471,11 @@ impl Mta {
         &self.layout.config
     }
 
+    /// The directory of the daemons' own files.
+    pub fn data(&self) -> &Path {
+        &self.layout.data
+    }
+
     /// The mbox file of a user in `mail_spool_directory`.
     pub fn mailbox(&self, user: &str) -> PathBuf {
         self.layout.mail.join(user)

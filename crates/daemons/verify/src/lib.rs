@@ -1,10 +1,11 @@
-//! The address verification cache (`verify(8)`): in memory; results come from the delivery agents, probes go to cleanup.
+//! The address verification cache (`verify(8)`): results come from the delivery agents, probes go to cleanup.
 
 mod cache;
+mod keeper;
 mod probe;
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use host_config::param;
@@ -12,7 +13,8 @@ use host_daemon::{Client, Error, PoolService, ProcessLimit, Spec, Startup, Strea
 use proto_ipc::verify::{PROTOCOL, QueryReply, TODO, Update};
 use proto_ipc::{Connection, Dialect, Format, StatusReply};
 
-use cache::{Cache, Times};
+use cache::Times;
+use keeper::Keeper;
 use probe::Prober;
 
 const SPEC: Spec = Spec {
@@ -36,7 +38,7 @@ pub fn main() -> ExitCode {
 }
 
 struct Verify {
-    cache: Mutex<Cache>,
+    keeper: Keeper,
     prober: Arc<Prober>,
     format: Format,
 }
@@ -45,7 +47,8 @@ struct Verify {
 enum Request {
     Query(String),
     Update(Update),
-    Unknown,
+    /// Anything else, by its name.
+    Unknown(String),
 }
 
 impl Verify {
@@ -61,19 +64,15 @@ impl Verify {
         let dialect = Dialect::from_name(&config.str(param::POSTINO_IPC_DIALECT)?).unwrap_or_default();
         let format = Format::null(dialect);
         Ok(Self {
-            cache: Mutex::new(Cache::new(times)),
+            keeper: Keeper::new(config, times)?,
             prober: Arc::new(Prober::new(config, format)?),
             format,
         })
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn query(&self, address: &str) -> QueryReply {
         let now = os_sys::time::now().as_secs();
-        let (found, wants_probe) = self.cache().query(address, now);
+        let (found, wants_probe) = self.keeper.with(|cache| cache.query(address, now));
         if wants_probe {
             Prober::start(&self.prober, address.to_owned());
         }
@@ -82,10 +81,15 @@ impl Verify {
 
     fn update(&self, update: &Update) -> i32 {
         if !(0..TODO).contains(&update.recipient_status) {
+            os_log::warning!(
+                "bad recipient status {} for recipient {}",
+                update.recipient_status,
+                proto_ipc::clean(&update.address)
+            );
             return BAD;
         }
         let now = os_sys::time::now().as_secs();
-        self.cache().update(&update.address, update.recipient_status, &update.reason, now);
+        self.keeper.with(|cache| cache.update(&update.address, update.recipient_status, &update.reason, now));
         0
     }
 
@@ -99,7 +103,7 @@ impl Verify {
                 recipient_status,
                 reason,
             }),
-            (_, _, _) => Request::Unknown,
+            (_, _, _) => Request::Unknown(update.request),
         })
     }
 
@@ -107,8 +111,8 @@ impl Verify {
         match Self::request(connection)? {
             Request::Query(address) => connection.send(&self.query(&address))?,
             Request::Update(update) => connection.send(&StatusReply { status: self.update(&update) })?,
-            Request::Unknown => {
-                os_log::warning!("unrecognized or malformed request");
+            Request::Unknown(name) => {
+                os_log::warning!("unrecognized request: \"{}\", ignored", proto_ipc::clean(&name));
                 connection.send(&StatusReply { status: BAD })?;
             }
         }
@@ -117,6 +121,13 @@ impl Verify {
 }
 
 impl PoolService for Verify {
+    fn post_init(&mut self) -> Result<(), Error> {
+        // Out of the process group that master signals when it stops, so that the table is saved; the process ends when
+        // master does.
+        let _ = nix::unistd::setsid();
+        self.keeper.start().map_err(|error| format!("thread: {}", os_sys::error_text(&error)).into())
+    }
+
     fn serve(&self, mut client: Client) {
         let Stream::Unix(stream) = client.stream else { return };
         let mut connection = Connection::from_stream(stream, self.format);

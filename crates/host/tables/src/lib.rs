@@ -15,6 +15,7 @@ mod network_pattern;
 mod open;
 mod patterns;
 mod proxy;
+mod replace;
 mod simple;
 pub mod source;
 pub mod store;

@@ -1,17 +1,17 @@
 //! Tables that can be changed: `hash` and `btree` files, for postmap, postalias and the caches of daemons.
 //!
-//! A file is read as a whole under an exclusive lock, changed in memory and written back in place, as the reference does:
-//! its inode, owner and mode stay, and readers wait for the lock.
+//! A file is read as a whole under an exclusive lock, changed in memory, and replaced as a whole: its owner and mode stay,
+//! readers keep the old file or get the new one, and a crash leaves one of the two.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-
-use os_sys::lock::{self, Mode};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::bdb::{self, Broken, Database, Method, Records};
 use crate::indexed::text;
 use crate::open::{OpenError, reason};
+use crate::replace::Place;
 
 /// What to do with a key that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub struct Store {
     method: Method,
     ending: Ending,
     file: File,
+    place: Place,
+    /// Others wait until this one is dropped.
+    locked: bool,
     records: Records,
     changed: bool,
 }
@@ -72,14 +75,8 @@ impl Store {
         };
         let path = format!("{source}.db");
         let failed = |e: &io::Error| OpenError(format!("open database {path}: {}", reason(e)));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(may_create)
-            .mode(mode)
-            .open(&path)
-            .map_err(|e| failed(&e))?;
-        lock::flock(&file, Mode::Exclusive).map_err(|e| failed(&e))?;
+        let create = may_create.then_some(mode);
+        let (place, file) = Place::open(Path::new(&path), create).map_err(|e| failed(&e))?;
         let mut records = Records::new();
         let length = file.metadata().map_err(|e| failed(&e))?.len();
         if !fresh && length > 0 {
@@ -90,7 +87,8 @@ impl Store {
                 }
             })?;
         }
-        Ok(Self { path, method, ending, file, records, changed: fresh || length == 0 })
+        let changed = fresh || length == 0;
+        Ok(Self { path, method, ending, file, place, locked: true, records, changed })
     }
 
     /// The file's name.
@@ -146,28 +144,52 @@ impl Store {
         self.records.iter().map(|(key, value)| (text(key), text(value)))
     }
 
-    /// Writes what has changed.
+    /// Lets others read and change the file while this stays open, which is for a daemon that is the only writer: what
+    /// others change from now on is lost at the next [`Store::save`].
     ///
     /// # Errors
-    /// Those of write(2) and fsync(2); the file may be damaged then, as after a full disk.
+    /// Those of flock(2).
+    pub fn unlock(&mut self) -> io::Result<()> {
+        self.locked = false;
+        os_sys::lock::unlock(&self.file)
+    }
+
+    /// The number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// No records.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether there is something to save.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Writes what has changed, as a new file in the place of the old one.
+    ///
+    /// # Errors
+    /// Those of open(2), write(2), fsync(2) and rename(2); the old content is still there then, unless the file had to be
+    /// overwritten because the directory is not writable.
     pub fn save(&mut self) -> io::Result<()> {
         if !self.changed {
             return Ok(());
         }
-        let metadata = self.file.metadata()?;
         let now = os_sys::time::now();
-        let identity = bdb::Identity {
-            inode: metadata.ino(),
-            device: metadata.dev(),
-            stamp: now.as_secs() << 30 | u64::from(now.subsec_nanos()),
-        };
-        let bytes = match self.method {
-            Method::Hash => bdb::hash(&self.records, identity),
-            Method::Btree => bdb::btree(&self.records, identity),
-        };
-        self.file.write_all_at(&bytes, 0)?;
-        self.file.set_len(bytes.len() as u64)?;
-        self.file.sync_data()?;
+        let stamp = now.as_secs() << 30 | u64::from(now.subsec_nanos());
+        self.file = self.place.replace(&self.file, self.locked, &|metadata| {
+            let identity = bdb::Identity { inode: metadata.ino(), device: metadata.dev(), stamp };
+            match self.method {
+                Method::Hash => bdb::hash(&self.records, identity),
+                Method::Btree => bdb::btree(&self.records, identity),
+            }
+        })?;
         self.changed = false;
         Ok(())
     }
@@ -204,4 +226,65 @@ pub fn sequence(kind: &str, source: &str, each: &mut dyn FnMut(&str, &str) -> bo
     };
     let database = Database::open(file).map_err(broken)?;
     database.for_each(&mut |key, value| each(&text(&key), &text(&value))).map_err(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn directory(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("store-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn open(source: &Path) -> Store {
+        Store::open("btree", source.to_str().unwrap(), false, true, 0o600, Ending::Nul).unwrap()
+    }
+
+    #[test]
+    fn a_reader_keeps_the_old_file_and_the_next_one_gets_the_new() {
+        let dir = directory("replace");
+        let source = dir.join("t");
+        let mut store = open(&source);
+        store.put("a", "1", Duplicate::Replace);
+        store.save().unwrap();
+        let file = dir.join("t.db");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let before = File::open(&file).unwrap();
+        store.put("b", "2", Duplicate::Replace);
+        store.save().unwrap();
+        let after = std::fs::metadata(&file).unwrap();
+        assert_ne!(before.metadata().unwrap().ino(), after.ino());
+        assert_eq!(after.mode() & 0o7777, 0o640);
+        let old = load(&before, Method::Btree).unwrap();
+        assert_eq!(old.len(), 1);
+        store.unlock().unwrap();
+        let found: Vec<_> = open(&source).records().collect();
+        assert_eq!(found, [("a".into(), "1".into()), ("b".into(), "2".into())]);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "nothing is left beside the file");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn who_waited_for_the_lock_works_on_the_new_file() {
+        let dir = directory("wait");
+        let source = dir.join("t");
+        let mut first = open(&source);
+        let second = {
+            let source = source.clone();
+            std::thread::spawn(move || {
+                let mut store = open(&source);
+                store.put("second", "2", Duplicate::Replace);
+                store.save().unwrap();
+            })
+        };
+        first.put("first", "1", Duplicate::Replace);
+        first.save().unwrap();
+        drop(first);
+        second.join().unwrap();
+        assert_eq!(open(&source).records().count(), 2);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }
