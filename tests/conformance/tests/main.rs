@@ -11,6 +11,7 @@ mod commands;
 mod delivery;
 mod endurance;
 mod flow;
+mod generic;
 mod limits;
 mod notices;
 mod relay;

@@ -101,15 +101,10 @@ impl Message<'_> {
     /// The header with its addresses rewritten and mapped; `None`: nothing changed.
     fn rewritten_header(&mut self, role: Role, rule: RewriteRule, header: &Header<'_>) -> Option<Vec<u8>> {
         let class = if role == Role::Sender { Class::HeaderSender } else { Class::HeaderRecipient };
-        let (value, latin1) = match std::str::from_utf8(header.value) {
-            Ok(value) => (value.to_owned(), false),
-            Err(_) => (header.value.iter().map(|&b| char::from(b)).collect(), true),
-        };
         let (mapper, map) = (self.mapper, self.has(flags::MAP));
         let mut failed = None;
         let id = self.id.clone();
-        let name = header.name_text();
-        let rewritten = mail_address::token::rewrite_header(&name, &value, &mut |address| {
+        let rewritten = header.with_addresses(&mut |address| {
             let rewrite = || {
                 let internal = to_internal(&mapper.rewrite(rule, address)?);
                 let mapped = if map { mapper.map(&id, class, &internal)? } else { internal };
@@ -126,12 +121,7 @@ impl Message<'_> {
         if let Some(error) = failed {
             self.mapped::<()>(Err(error));
         }
-        let text = format!("{name}: {}", rewritten?);
-        Some(if latin1 {
-            text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
-        } else {
-            text.into_bytes()
-        })
+        rewritten
     }
 
     /// The end of the primary header: what is missing is added (`always_add_missing_headers`).

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use host_config::{Config, param};
-use host_resolve::{AddressService, RewriteRule};
+use host_resolve::{AddressService, MapFailure, RewriteRule};
 use host_tables::{Flags, Maps, TableContext};
-use mail_address::{to_external, to_internal};
-use mail_lookup::{AddressSearch, LookupError, MapsLookup, find_address};
+use mail_lookup::MapsLookup as _;
 
 use crate::masquerade::Masquerade;
 
@@ -50,6 +49,15 @@ pub(crate) enum MapError {
     Size(String),
 }
 
+impl MapError {
+    fn of(failure: MapFailure, title: &'static str, internal: &str) -> Self {
+        match failure {
+            MapFailure::Table(_) => Self::Table(title, internal.to_owned()),
+            MapFailure::Rewrite(address) => Self::Rewrite(address),
+        }
+    }
+}
+
 /// The classes that a mapping applies to.
 #[derive(Debug)]
 struct Classes(Vec<String>);
@@ -82,8 +90,6 @@ pub(crate) struct Mapper {
     masquerade: Masquerade,
     masquerade_classes: Classes,
     propagate: Classes,
-    delimiters: String,
-    owner_request_special: bool,
     recursion_limit: usize,
     expansion_limit: usize,
     address_length_limit: usize,
@@ -124,8 +130,6 @@ impl Mapper {
             ),
             masquerade_classes: Classes::parse(&config.str(param::MASQUERADE_CLASSES)?),
             propagate: Classes::parse(&config.str(param::PROPAGATE_UNMATCHED_EXTENSIONS)?),
-            delimiters: config.str(param::RECIPIENT_DELIMITER)?,
-            owner_request_special: config.bool(param::OWNER_REQUEST_SPECIAL)?,
             recursion_limit: limit(config.int(param::VIRTUAL_ALIAS_RECURSION_LIMIT)?),
             expansion_limit: limit(config.int(param::VIRTUAL_ALIAS_EXPANSION_LIMIT)?),
             address_length_limit: limit(config.int(param::VIRTUAL_ALIAS_ADDRESS_LENGTH_LIMIT)?),
@@ -152,10 +156,7 @@ impl Mapper {
 
     /// Rewrites an internal address, as all envelope addresses are.
     pub(crate) fn rewrite_internal(&self, internal: &str) -> Result<String, MapError> {
-        if internal.is_empty() {
-            return Ok(String::new());
-        }
-        Ok(to_internal(&self.rewrite(RewriteRule::Local, &to_external(internal))?))
+        self.addresses.rewrite_internal(internal).map_err(|failure| MapError::of(failure, "", internal))
     }
 
     /// Canonical maps and masquerading of an internal address.
@@ -206,40 +207,9 @@ impl Mapper {
         internal: &str,
         propagate: bool,
     ) -> Result<Vec<String>, MapError> {
-        let domain = internal.rsplit_once('@').map(|(_, domain)| domain);
-        let table = |_: LookupError| MapError::Table(title, internal.to_owned());
-        let domain_is_local = match domain {
-            Some(domain) => self.addresses.is_local_domain(domain).map_err(table)?,
-            None => true,
-        };
-        let search = AddressSearch {
-            delimiters: &self.delimiters,
-            owner_request_special: self.owner_request_special,
-            domain_is_local,
-        };
-        let Some((value, extension)) = find_address(maps, internal, &search).map_err(table)? else {
-            return Ok(Vec::new());
-        };
-        let extension = extension.filter(|_| propagate).unwrap_or_default();
-        mail_address::token::addresses(&value)
-            .iter()
-            .map(|external| {
-                let mapped = self.mapped(external, internal)?;
-                let keeps_local = to_internal(external).starts_with('@');
-                Ok(if keeps_local { mapped } else { insert_extension(&mapped, &extension) })
-            })
-            .collect()
-    }
-
-    /// One address of a table value: `@domain` keeps the local part; rewritten, internal.
-    fn mapped(&self, external: &str, internal: &str) -> Result<String, MapError> {
-        let address = to_internal(external);
-        if address.starts_with('@')
-            && let Some((local, _)) = internal.rsplit_once('@')
-        {
-            return self.rewrite_internal(&format!("{local}{address}"));
-        }
-        self.rewrite_internal(&address)
+        self.addresses
+            .map(maps, internal, propagate)
+            .map_err(|failure| MapError::of(failure, title, internal))
     }
 
     /// Virtual alias expansion of an internal address: itself, when it is no alias.
@@ -304,14 +274,5 @@ impl Mapper {
             return Ok(Vec::new());
         }
         self.find(title, maps, internal, self.propagate.has("bcc"))
-    }
-}
-
-/// `user@domain` with `+ext` behind the user.
-fn insert_extension(address: &str, extension: &str) -> String {
-    match address.rsplit_once('@') {
-        _ if extension.is_empty() => address.to_owned(),
-        Some((local, domain)) => format!("{local}{extension}@{domain}"),
-        None => format!("{address}{extension}"),
     }
 }

@@ -9,6 +9,7 @@ use proto_ipc::delivery::flags;
 use proto_smtp::transcript::Notice;
 
 use crate::cache::Cache;
+use crate::generic::Generic;
 use crate::nexthop::{Nexthop, Server, servers, worse};
 use crate::session::{Session, Stage};
 use crate::settings::Settings;
@@ -40,6 +41,10 @@ impl Agent for Client {
             sessions: 0,
         };
         delivery.run(job);
+    }
+
+    fn tables_changed(&self) -> Option<String> {
+        self.settings.generic.as_ref().and_then(Generic::changed)
     }
 }
 

@@ -6,6 +6,7 @@
 mod cache;
 mod content;
 mod deliver;
+mod generic;
 mod nexthop;
 mod session;
 mod settings;
@@ -27,7 +28,7 @@ const SPEC: Spec = Spec { name: "smtp", ..host_delivery::SPEC };
 pub fn main() -> ExitCode {
     run_pool(&SPEC, |startup: &mut Startup| {
         let tables = TableContext::new(&startup.config)?;
-        let settings = settings::Settings::new(startup)?;
+        let settings = settings::Settings::new(startup, &tables)?;
         let filter = if settings.lmtp {
             param::LMTP_DELIVERY_STATUS_FILTER
         } else {

@@ -7,9 +7,12 @@ use std::time::Duration;
 use host_config::{Config, ConfigError, param};
 use host_daemon::Startup;
 use host_delivery::postmaster::Postmaster;
+use host_tables::TableContext;
 use mail_mime::Limits;
 use proto_dns::{Kind, Resolver};
 use proto_smtp::transcript::{ErrorClass, ErrorClasses};
+
+use crate::generic::Generic;
 
 /// Resolved settings (`smtp_*` or `lmtp_*` by the name of the program).
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub struct Settings {
     pub skip_quit_response: bool,
     /// Errors of servers whose transcript the postmaster wants (`notify_classes`).
     pub notice_classes: ErrorClasses,
+    /// `smtp_generic_maps`
+    pub generic: Option<Generic>,
     /// Who hears of them.
     pub postmaster: Postmaster,
     /// Limits for the conversion to 7bit.
@@ -160,7 +165,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`ConfigError`] for a bad value.
-    pub fn new(startup: &Startup) -> Result<Self, ConfigError> {
+    pub fn new(startup: &Startup, tables: &TableContext) -> Result<Self, ConfigError> {
         let config = &startup.config;
         let lmtp = startup.program == "lmtp";
         macro_rules! by_protocol {
@@ -225,6 +230,7 @@ impl Settings {
             // A server can only err in the protocol.
             notice_classes: ErrorClasses::parse(&config.notify_classes()?)
                 .common(ErrorClasses::of(ErrorClass::Protocol)),
+            generic: Generic::open(config, tables, lmtp)?,
             postmaster: Postmaster::from_config(config)?,
             mime_limits: mime_limits(config)?,
             timeouts: Timeouts::new(config, lmtp)?,
@@ -241,7 +247,7 @@ fn count(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
 }
 
-fn mime_limits(config: &Config) -> Result<Limits, ConfigError> {
+pub(crate) fn mime_limits(config: &Config) -> Result<Limits, ConfigError> {
     Ok(Limits {
         header_bytes: count(config.int(param::HEADER_SIZE_LIMIT)?),
         boundary_bytes: count(config.int(param::MIME_BOUNDARY_LENGTH_LIMIT)?),

@@ -10,6 +10,7 @@ use mail_status::{Detail, Dsn, Notify, Outcome};
 use proto_smtp::client::{MailParameters, RecipientParameters, Reply, mail_command, rcpt_command};
 
 use crate::content::{self, NotSent, Rules};
+use crate::generic::Unknown;
 use crate::session::{Doing, Session, from_reply};
 use crate::settings::Settings;
 
@@ -58,6 +59,8 @@ pub struct Transaction<'a> {
     settings: &'a Settings,
     session: &'a mut Session,
     recipients: &'a [RecipientInfo],
+    /// Addresses of the sender and of the recipients as the server sees them, internal form.
+    outside: (String, Vec<String>),
     /// Result so far; `None`: accepted, or not yet known.
     results: Vec<Option<Outcome>>,
     /// Replies to accepted recipients, for probes.
@@ -84,6 +87,7 @@ pub fn run(
         settings,
         session,
         recipients,
+        outside: (String::new(), Vec::new()),
         results: vec![None; count],
         accepted: vec![None; count],
         outstanding: VecDeque::new(),
@@ -92,7 +96,7 @@ pub fn run(
         cancelled: false,
         last_on_session,
     };
-    let ended = match transaction.refused_beforehand(job) {
+    let ended = match transaction.refused_beforehand(job).or_else(|| transaction.lookup(job)) {
         Some(outcome) => {
             transaction.fail_rest(&outcome);
             Ok(())
@@ -132,6 +136,26 @@ impl Transaction<'_> {
             return Some(Outcome::Bounced(Detail::new(Dsn::new(5, 6, 7), text)));
         }
         None
+    }
+
+    /// Looks up what the server is to see of the envelope (`smtp_generic_maps`).
+    fn lookup(&mut self, job: &Job) -> Option<Outcome> {
+        let outside = |internal: &str| match &self.settings.generic {
+            Some(generic) => generic.address(internal),
+            None => Ok(internal.to_owned()),
+        };
+        let found = outside(&job.request.sender).and_then(|sender| {
+            let recipients: Result<_, Unknown> =
+                self.recipients.iter().map(|recipient| outside(&recipient.recipient)).collect();
+            Ok((sender, recipients?))
+        });
+        match found {
+            Ok(found) => {
+                self.outside = found;
+                None
+            }
+            Err(unknown) => Some(Outcome::Deferred(unknown.detail())),
+        }
     }
 
     fn converse(&mut self, job: &mut Job) -> Result<(), Detail> {
@@ -291,6 +315,7 @@ impl Transaction<'_> {
         let rules = Rules {
             line_length_limit: self.settings.line_length_limit,
             downgrade: self.downgrades(job).then_some(self.settings.mime_limits),
+            generic: self.settings.generic.as_ref(),
         };
         match content::send(job, rules, &mut self.session.stream) {
             Ok(()) => {}
@@ -300,6 +325,11 @@ impl Transaction<'_> {
                 self.session.dead = true;
                 let detail = Detail::new(Dsn::new(5, 6, 0), "MIME nesting exceeds safety limit");
                 self.fail_rest(&Outcome::Bounced(detail));
+                return Ok(());
+            }
+            Err(NotSent::Address(unknown)) => {
+                self.session.dead = true;
+                self.fail_rest(&Outcome::Deferred(unknown.detail()));
                 return Ok(());
             }
             Err(NotSent::Read(error)) => {
@@ -390,11 +420,13 @@ impl Transaction<'_> {
             smtputf8: SendOptions(request.sendopts).has(SendOptions::UTF8_REQUESTED),
             dummy_auth: self.settings.dummy_mail_auth,
         };
-        mail_command(&self.envelope_form(&request.sender), &parameters, &self.session.features)
+        mail_command(&self.envelope_form(&self.outside.0), &parameters, &self.session.features)
     }
 
     fn rcpt_line(&self, index: usize) -> String {
-        let Some(recipient) = self.recipients.get(index) else { return String::new() };
+        let (Some(recipient), Some(address)) = (self.recipients.get(index), self.outside.1.get(index)) else {
+            return String::new();
+        };
         let original = if recipient.dsn_orig_rcpt.is_empty() {
             let address = if recipient.original_recipient.is_empty() {
                 &recipient.recipient
@@ -406,7 +438,7 @@ impl Transaction<'_> {
             recipient.dsn_orig_rcpt.clone()
         };
         let parameters = RecipientParameters { original: &original, notify: Notify(recipient.notify_flags) };
-        rcpt_command(&self.envelope_form(&recipient.recipient), parameters, &self.session.features)
+        rcpt_command(&self.envelope_form(address), parameters, &self.session.features)
     }
 
     /// `smtp_quote_rfc821_envelope`.

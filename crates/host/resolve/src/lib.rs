@@ -1,6 +1,7 @@
 //! Address rewriting and resolving from the configuration: in this process, or over the rewrite socket.
 
 mod build;
+mod map;
 mod socket;
 
 use engine_rewrite::{Resolver, RewriteSettings, rewrite};
@@ -11,6 +12,8 @@ use mail_lookup::LookupError;
 pub use engine_rewrite::{
     AddressClass, ResolveError, Resolved as Resolution, Resolved, Rule as RewriteRule, Rule,
 };
+
+pub use map::MapFailure;
 
 /// Rewrites and resolves addresses. Cheap to share between threads.
 pub struct AddressService {

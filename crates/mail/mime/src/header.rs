@@ -138,6 +138,23 @@ impl<'a> Header<'a> {
         String::from_utf8_lossy(self.value).replace('\n', "").trim().to_owned()
     }
 
+    /// The whole header with each of its addresses (external form) replaced by what `rewrite` makes of it, folded anew;
+    /// `None`: nothing changed. Bytes that are no UTF-8 are kept.
+    pub fn with_addresses(&self, rewrite: &mut dyn FnMut(&str) -> Option<String>) -> Option<Vec<u8>> {
+        let name = self.name_text();
+        // The null address has no other form in a header.
+        let rewrite: &mut dyn FnMut(&str) -> Option<String> =
+            &mut |address| rewrite(address).map(|new| if new.is_empty() { "\"\"".to_owned() } else { new });
+        if let Ok(value) = std::str::from_utf8(self.value) {
+            let rewritten = mail_address::token::rewrite_header(&name, value, rewrite)?;
+            return Some(format!("{name}: {rewritten}").into_bytes());
+        }
+        let latin1: String = self.value.iter().map(|&b| char::from(b)).collect();
+        let rewritten = mail_address::token::rewrite_header(&name, &latin1, rewrite)?;
+        let text = format!("{name}: {rewritten}");
+        Some(text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn name_text(&self) -> String {
