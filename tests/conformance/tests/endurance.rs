@@ -1,30 +1,10 @@
 //! Nothing acknowledged is lost: exchange of spools, crashes under load, garbage everywhere.
 
-use harness::{Builder, Mta, Received, Sink, Target, World, isolated, needs_reference, until};
+use crate::garbage::put;
+use harness::{Mta, Random, Received, Sink, Target, isolated, needs_reference, until};
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Pseudo random numbers from a fixed seed (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap_or(0)
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
-    }
-}
 
 /// How often each (subject, recipient) arrived; panics on a message that is not whole.
 fn arrivals(received: &[Received]) -> HashMap<(String, String), usize> {
@@ -144,7 +124,7 @@ fn crash(seed: u64, blows: usize) {
                 "postlogd",
             ];
             for _ in 0..blows {
-                std::thread::sleep(std::time::Duration::from_millis(50 + random.next() % 150));
+                std::thread::sleep(std::time::Duration::from_millis(50 + random.number() % 150));
                 let blow = if random.below(4) == 0 {
                     Blow::All
                 } else {
@@ -228,88 +208,6 @@ fn nothing_acknowledged_is_lost_in_crashes() {
 #[test]
 fn nothing_acknowledged_is_lost_in_other_crashes() {
     crash(0xD1B5_4A32_D192_ED03, 15);
-}
-
-fn plain(world: &World) -> Builder {
-    world.mta("mail").main("local_recipient_maps =\nlocal_transport = discard\ndefault_transport = discard\nservice_throttle_time = 1s\nipc_timeout = 5s\nsmtpd_timeout = 5s")
-}
-
-fn still_works(mta: &Mta) {
-    let id = mta.send("a@example.org", &["b@example.com"], "Subject: x\n\nbody\n");
-    mta.wait_removed(&id);
-    let run = mta.run_with("sendmail", &["b@example.com"], "x\n");
-    assert_eq!((run.code, run.err.as_str()), (0, ""));
-    until("the maildrop to empty", || mta.queue("maildrop").is_empty().then_some(()));
-    assert_eq!(mta.run("mailq", &[]).code, 0);
-}
-
-#[test]
-fn garbage_at_every_socket_does_no_harm() {
-    isolated(|world| {
-        let mta = plain(world).start();
-        still_works(&mta);
-        let mut random = Random(0x1234_5678_9ABC_DEF1);
-        for dir in ["public", "private"] {
-            for entry in std::fs::read_dir(mta.spool().join(dir)).unwrap().flatten() {
-                let path = entry.path();
-                let name = entry.file_name().into_string().unwrap();
-                if name == "postlog" {
-                    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
-                    let _ = socket.send_to(&random.bytes(200), &path);
-                    continue;
-                }
-                for size in [1, 40, 3000, 70_000] {
-                    let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&path) else { continue };
-                    stream.set_write_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
-                    let _ = stream.write_all(&random.bytes(size));
-                    let _ = stream.shutdown(std::net::Shutdown::Write);
-                }
-            }
-        }
-        for _ in 0..5 {
-            let mut client = mta.smtp();
-            client.raw(random.bytes(5000));
-        }
-        still_works(&mta);
-        assert_eq!(mta.lines(&["killed by signal"]), Vec::<String>::new());
-        assert!(mta.lines(&["panic: "]).is_empty(), "{:?}", mta.lines(&["panic: "]));
-    });
-}
-
-#[test]
-fn garbage_in_the_queue_goes_to_corrupt() {
-    isolated(|world| {
-        let mta = plain(world).start();
-        let mut random = Random(0xABCD_EF01_2345_6789);
-        let owner = std::fs::metadata(mta.spool().join("incoming")).unwrap();
-        for n in 0..8 {
-            let path = mta.spool().join("incoming").join(format!("ABCDE{n:05}"));
-            let mut bytes = random.bytes(20 + n * 100);
-            if n % 2 == 1 {
-                bytes.splice(0..0, *b"C\x5f            285             784               2              12             285               0");
-            }
-            put(&path, &bytes, &owner, 0o700);
-        }
-        mta.run("postqueue", &["-f"]);
-        until("eight corrupt files", || (mta.queue("corrupt").len() == 8).then_some(()));
-        assert!(mta.wait_count(&["warning: "], 8).len() >= 8);
-        for n in 0..4 {
-            let path = mta.spool().join("maildrop").join(format!("ABCDF{n:05}"));
-            put(&path, &random.bytes(50 + n * 200), &owner, 0o744);
-        }
-        mta.run("postkick", &["public", "pickup", "W"]);
-        until("the maildrop to empty", || mta.queue("maildrop").is_empty().then_some(()));
-        still_works(&mta);
-        assert!(mta.lines(&["killed by signal"]).is_empty());
-        assert_eq!(mta.run("mailq", &[]).out, "Mail queue is empty\n");
-    });
-}
-
-fn put(path: &std::path::Path, bytes: &[u8], owner: &std::fs::Metadata, mode: u32) {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    std::fs::write(path, bytes).unwrap();
-    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]

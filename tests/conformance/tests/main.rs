@@ -12,6 +12,7 @@ mod delivery;
 mod endurance;
 mod flow;
 mod generic;
+mod garbage;
 mod limits;
 mod notices;
 mod relay;

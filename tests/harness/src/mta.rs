@@ -180,6 +180,10 @@ impl Builder {
             text.push_str("postino_ipc_dialect = 3.7\n");
         }
         text.push_str(DEFAULTS);
+        if !self.root {
+            // Without a network of its own, an instance stays away from the real one: as under root, nobody answers.
+            text.push_str("relayhost = [127.0.0.1]:1\n");
+        }
         text.push_str(&self.main);
         last_wins(&text)
     }
@@ -243,6 +247,7 @@ queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 smtp_connect_timeout = 10
+relayhost =
 ";
 
 const SERVICES: &str = "\
@@ -389,7 +394,7 @@ impl Mta {
 
     /// Runs a command as an unprivileged user of the world (as root), with `input` at its standard input.
     pub fn run_as(&self, uid: u32, name: &str, args: &[&str], input: &str) -> Run {
-        run(self.command(name).args(args).uid(uid).gid(uid), input)
+        run(self.command(name).args(args).env_remove("NAME").uid(uid).gid(uid), input)
     }
 
     /// The whole log so far.
