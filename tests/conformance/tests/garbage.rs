@@ -6,6 +6,7 @@ use harness::{
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn plain(world: &World) -> Builder {
@@ -86,8 +87,9 @@ fn garbage_in_the_queue_goes_to_corrupt() {
 
 pub(crate) fn put(path: &std::path::Path, bytes: &[u8], owner: &std::fs::Metadata, mode: u32) {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
     // Complete before it is seen: daemons take it at once.
-    let hidden = path.with_file_name(format!("..{}", path.file_name().unwrap().display()));
+    let hidden = path.with_file_name(format!(".{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     std::fs::write(&hidden, bytes).unwrap();
     std::os::unix::fs::chown(&hidden, Some(owner.uid()), Some(owner.gid())).unwrap();
     std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(mode)).unwrap();
