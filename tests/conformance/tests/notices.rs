@@ -49,6 +49,7 @@ const REFUSED: [&str; 9] = [
 ];
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table of cases
 fn each_class_has_its_errors_in_the_smtp_server() {
     let broken = "local_recipient_maps = fail:now";
     let access = "smtpd_recipient_restrictions = check_recipient_access fail:now";
