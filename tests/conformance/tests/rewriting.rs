@@ -306,6 +306,7 @@ const INTERNAL: &[&str] = &[
 ];
 
 const COMMON: &str = "\
+relayhost =
 mydestination = local.example, both.example, three.example, $myhostname
 virtual_alias_domains = alias.example, both.example, two.example, three.example, error.alias.example
 virtual_mailbox_domains = vmail.example, two.example, three.example
