@@ -1,5 +1,6 @@
 //! postconf(1): configuration display and editing.
 
+mod clients;
 mod edit;
 mod edit_master;
 mod master;
@@ -93,6 +94,8 @@ pub(crate) fn load(options: &Options, dir: &Path) -> Outcome<Config> {
     } else {
         Config::load(dir).map_err(|e| e.to_string())?
     };
+    // Computed for every list, shown or not.
+    let hosts = ["myhostname", "mydomain", "mynetworks"];
     for text in &options.overrides {
         match mail_text::logical::split_name_value(text) {
             Ok((name, value)) => config.set(name, value),
@@ -102,6 +105,7 @@ pub(crate) fn load(options: &Options, dir: &Path) -> Outcome<Config> {
             }
         }
     }
+    hosts.iter().try_for_each(|name| config.default_text(name).map(drop)).map_err(|e| e.to_string())?;
     Ok(config)
 }
 
@@ -116,9 +120,9 @@ pub(crate) fn services(dir: &Path, out: &mut print::Output) -> Vec<host_config::
 fn list_main(options: &Options, dir: &Path, out: &mut print::Output) -> Outcome {
     let config = load(options, dir)?;
     let services = services(dir, out);
-    let names = names::Names::collect(&config, &services);
+    let names = names::Names::collect(&config, &services, dir)?;
     if !options.defaults {
-        warnings::undefined(&config, dir, &names, out);
+        warnings::undefined(&config, dir, &names, options.quiet, out)?;
     }
     if options.names.is_empty() {
         for name in names.listed(options.classes) {
@@ -128,7 +132,7 @@ fn list_main(options: &Options, dir: &Path, out: &mut print::Output) -> Outcome 
         }
     } else {
         for name in &options.names {
-            if !names.is_known(name, options.classes) {
+            if !names.is_used(name) {
                 out.warning(&format!("{name}: unknown parameter"));
             } else if !options.non_defaults || config.is_explicit(name) {
                 show(options, &config, &names, name, out)?;
@@ -136,7 +140,7 @@ fn list_main(options: &Options, dir: &Path, out: &mut print::Output) -> Outcome 
         }
     }
     if !options.defaults && !options.quiet {
-        warnings::unused(&config, &services, dir, &names, out);
+        warnings::unused(&config, dir, &names, out);
     }
     Ok(())
 }

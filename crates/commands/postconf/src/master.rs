@@ -7,7 +7,7 @@ use host_config::Config;
 use host_config::master_cf::{FIELDS, Line, ServiceType, lines};
 use mail_text::{list, logical};
 
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::options::{Options, View};
 use crate::print::{self, Output};
 use crate::{Outcome, expand, load, warnings};
@@ -23,8 +23,8 @@ pub(crate) fn run(options: &Options, view: View, dir: &Path, out: &mut Output) -
     let path = dir.join("master.cf");
     let lines = lines(&path).map_err(|e| e.to_string())?;
     let config = load(options, dir)?;
-    let names = Names::collect(&config, &lines);
-    warnings::undefined(&config, dir, &names, out);
+    let names = Names::collect(&config, &lines, dir)?;
+    warnings::undefined(&config, dir, &names, options.quiet, out)?;
     let patterns =
         options.names.iter().map(|text| Pattern::parse(view, text)).collect::<Outcome<Vec<_>>>()?;
     let mut matched = vec![false; patterns.len()];
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options, view: View, dir: &Path, out: &mut Output) -
         }
     }
     if !options.quiet {
-        warnings::unused_in_master(&lines, dir, &names, out);
+        warnings::unused_in_master(dir, &names, out);
     }
     Ok(())
 }
@@ -127,6 +127,7 @@ impl Shown {
     /// `-o` settings, the last of a name wins, sorted.
     fn settings(&self) -> std::collections::BTreeMap<&str, &str> {
         let pairs = self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Override(name, _) if names::is_read_only(name) => None,
             Argument::Override(name, value) => Some((name.as_str(), value.as_str())),
             Argument::Malformed(_) | Argument::Flag(_) | Argument::Word(_) => None,
         });

@@ -1,14 +1,18 @@
-//! Which names are parameters: the built-in table, what services bring, what other values refer to
+//! Which names exist: built in, brought by services of master.cf, or made valid because values refer to them
 //! (`parameter-services.md` §1-§5).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use host_config::master_cf::{FIELDS, Line};
 use host_config::param::{self, Kind};
 use host_config::{Config, Suffix};
 use mail_text::list;
 
+use crate::clients::{self, Client};
+use crate::master::{self, Shown};
 use crate::options::Classes;
+use crate::{Outcome, expand};
 
 /// All known names, by class.
 pub(crate) struct Names {
@@ -18,8 +22,37 @@ pub(crate) struct Names {
     reclassed: BTreeSet<&'static str>,
     /// Names of main.cf that something refers to.
     user: BTreeSet<String>,
-    /// Names that something refers to, set or not.
-    referenced: BTreeSet<String>,
+    /// Names that main.cf values refer to, and that nobody sets.
+    pub(crate) undefined: BTreeSet<String>,
+    /// The same of master.cf.
+    pub(crate) undefined_in_services: BTreeSet<String>,
+    /// The services, in file order.
+    pub(crate) entries: Vec<Entry>,
+    /// Databases that something names.
+    pub(crate) clients: BTreeSet<Client>,
+}
+
+/// Names in the `-o` settings of a service.
+pub(crate) struct Entry {
+    /// The settings, but for those of read-only names.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Settings of read-only names.
+    pub(crate) read_only: BTreeMap<String, String>,
+    /// Those that something refers to.
+    known: BTreeSet<String>,
+}
+
+impl Entry {
+    fn of(words: &[String]) -> Self {
+        let (read_only, settings) =
+            master::overrides(words).into_iter().partition(|(name, _)| is_read_only(name));
+        Self { settings, read_only, known: BTreeSet::new() }
+    }
+}
+
+/// A name that keeps its own value.
+pub(crate) fn is_read_only(name: &str) -> bool {
+    matches!(name, "process_id" | "process_name")
 }
 
 pub(crate) fn is_raw(name: &str) -> bool {
@@ -27,25 +60,29 @@ pub(crate) fn is_raw(name: &str) -> bool {
 }
 
 impl Names {
-    pub(crate) fn collect(config: &Config, lines: &[Line]) -> Self {
+    /// `dir` is for messages about entries of its master.cf that are no entries.
+    pub(crate) fn collect(config: &Config, lines: &[Line], dir: &Path) -> Outcome<Self> {
+        let path = dir.join("master.cf");
+        for line in lines {
+            Shown::of(line, &path)?;
+        }
         let mut names = Self {
             services: BTreeMap::new(),
             reclassed: BTreeSet::new(),
             user: BTreeSet::new(),
-            referenced: BTreeSet::new(),
+            undefined: BTreeSet::new(),
+            undefined_in_services: BTreeSet::new(),
+            entries: lines.iter().map(|line| Entry::of(&line.words)).collect(),
+            clients: BTreeSet::new(),
         };
         names.add_services(lines);
-        names.add_references(config);
-        names.add_clients(config);
-        for name in param::LEGACY {
-            names.referenced.insert((*name).to_owned());
+        names.add_main(config)?;
+        for index in 0..names.entries.len() {
+            names.add_entry(config, index)?;
         }
-        let explicit = config.settings().keys();
-        names.user = explicit
-            .filter(|name| names.referenced.contains(*name) && !names.is_fixed(name))
-            .cloned()
-            .collect();
-        names
+        let old = param::LEGACY.iter().filter(|name| config.is_explicit(name));
+        names.user.extend(old.map(|name| (*name).to_owned()));
+        Ok(names)
     }
 
     fn add_services(&mut self, lines: &[Line]) {
@@ -67,30 +104,86 @@ impl Names {
         }
     }
 
-    fn add_references(&mut self, config: &Config) {
-        for (name, value) in config.settings() {
-            if !is_raw(name) {
-                self.referenced.extend(references(value).map(str::to_owned));
+    /// What values of main.cf, and built-in ones, refer to.
+    fn add_main(&mut self, config: &Config) -> Outcome {
+        let explicit = config.settings().iter().map(|(name, value)| (name.as_str(), value.as_str(), true));
+        let built_in = param::TABLE.iter().map(|row| (row.name, row.default, false));
+        let built_in = built_in.filter(|(name, ..)| !config.is_explicit(name));
+        for (name, value, is_explicit) in explicit.chain(built_in).filter(|(name, ..)| !is_raw(name)) {
+            for wanted in references(value) {
+                self.refer(config, wanted, is_explicit);
+            }
+            if self.is_fixed(name) && (is_explicit || may_be_wrong(value)) {
+                let mut found = BTreeSet::new();
+                clients::find(&expand(config, value)?, &mut found);
+                for wanted in found.iter().flat_map(Client::names) {
+                    self.refer(config, &wanted, false);
+                }
+                self.clients.extend(found);
             }
         }
-        for row in param::TABLE.iter().filter(|row| row.kind != Kind::Raw) {
-            self.referenced.extend(references(row.default).map(str::to_owned));
+        let classes = config.str(param::SMTPD_RESTRICTION_CLASSES).map_err(|e| e.to_string())?;
+        for class in list::words(&classes) {
+            self.refer(config, class, true);
         }
-        if let Ok(classes) = config.str(param::SMTPD_RESTRICTION_CLASSES) {
-            self.referenced.extend(list::words(&classes).map(str::to_owned));
+        Ok(())
+    }
+
+    /// A reference from main.cf: to a setting there, else to settings of services.
+    fn refer(&mut self, config: &Config, wanted: &str, must_exist: bool) {
+        if self.is_fixed(wanted) {
+            return;
+        }
+        if config.is_explicit(wanted) {
+            self.user.insert(wanted.to_owned());
+            return;
+        }
+        let mut found = false;
+        for entry in &mut self.entries {
+            if entry.settings.contains_key(wanted) {
+                entry.known.insert(wanted.to_owned());
+                found = true;
+            }
+        }
+        if !found && must_exist && !is_always_there(wanted) {
+            self.undefined.insert(wanted.to_owned());
         }
     }
 
-    /// Parameters of database clients named in main.cf (`mysql:prefix` and `prefix_user` …).
-    fn add_clients(&mut self, config: &Config) {
-        for (name, value) in config.settings() {
-            if self.is_fixed(name)
-                && !is_raw(name)
-                && let Ok(value) = config.expand(value)
-            {
-                clients(&value, 0, &mut self.referenced);
+    /// What the settings of a service refer to: settings beside them, else those of main.cf.
+    fn add_entry(&mut self, config: &Config, index: usize) -> Outcome {
+        let Some(settings) = self.entries.get(index).map(|entry| entry.settings.clone()) else {
+            return Ok(());
+        };
+        let mut scope = config.clone();
+        settings.iter().for_each(|(name, value)| scope.set(name, value));
+        let mut wanted: Vec<(String, bool)> = Vec::new();
+        for (name, value) in settings.iter().filter(|(name, _)| !is_raw(name)) {
+            wanted.extend(references(value).map(|name| (name.to_owned(), true)));
+            if self.is_fixed(name) {
+                let mut found = BTreeSet::new();
+                clients::find(&expand(&scope, value)?, &mut found);
+                wanted.extend(found.iter().flat_map(Client::names).map(|name| (name, false)));
+                self.clients.extend(found);
             }
         }
+        if settings.contains_key(param::SMTPD_RESTRICTION_CLASSES.name()) {
+            let classes = scope.str(param::SMTPD_RESTRICTION_CLASSES).map_err(|e| e.to_string())?;
+            wanted.extend(list::words(&classes).map(|class| (class.to_owned(), true)));
+        }
+        for (name, must_exist) in wanted {
+            if settings.contains_key(&name) {
+                self.entries
+                    .get_mut(index)
+                    .into_iter()
+                    .for_each(|entry| _ = entry.known.insert(name.clone()));
+            } else if config.is_explicit(&name) && !self.is_fixed(&name) {
+                self.user.insert(name);
+            } else if must_exist && !self.is_fixed(&name) && !is_always_there(&name) {
+                self.undefined_in_services.insert(name);
+            }
+        }
+        Ok(())
     }
 
     /// Built-in or generated from master.cf.
@@ -98,8 +191,14 @@ impl Names {
         param::find(name).is_some() || self.services.contains_key(name)
     }
 
-    pub(crate) fn is_referenced(&self, name: &str) -> bool {
-        self.referenced.contains(name)
+    /// Whether something reads a setting of this name in main.cf.
+    pub(crate) fn is_used(&self, name: &str) -> bool {
+        self.is_fixed(name) || self.user.contains(name)
+    }
+
+    /// Whether something reads a setting of this name of a service.
+    pub(crate) fn is_used_in(&self, entry: &Entry, name: &str) -> bool {
+        self.is_used(name) || entry.known.contains(name)
     }
 
     /// Whether the name belongs to one of these classes.
@@ -126,6 +225,16 @@ impl Names {
     }
 }
 
+/// Whether a default can name a table, or fail, because of what main.cf says. Others are not worth their expansion.
+fn may_be_wrong(default: &str) -> bool {
+    references(default).any(|name| name == param::COMPATIBILITY_LEVEL.name() || param::LEGACY.contains(&name))
+}
+
+/// Names that may be referred to without being set.
+fn is_always_there(name: &str) -> bool {
+    name == "stress" || param::LEGACY.contains(&name)
+}
+
 /// The names that `$name`, `${name…}` and `$(name…)` in a text refer to.
 pub(crate) fn references(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
@@ -145,53 +254,4 @@ pub(crate) fn references(text: &str) -> impl Iterator<Item = &str> {
             }
         }
     })
-}
-
-/// Depth of `{ … }` in which table names are looked for.
-const GROUP_DEPTH: usize = 10;
-
-fn clients(value: &str, depth: usize, found: &mut BTreeSet<String>) {
-    if depth > GROUP_DEPTH {
-        return;
-    }
-    for word in list::words_with_groups(value) {
-        let word = word.trim_start_matches("proxy:").trim_start_matches("debug:");
-        if let Some(at) = word.find('{') {
-            let inside = word.get(at + 1..).unwrap_or_default();
-            clients(inside.strip_suffix('}').unwrap_or(inside), depth + 1, found);
-            continue;
-        }
-        let Some((kind, prefix)) = word.split_once(':') else { continue };
-        if prefix.starts_with(['/', '.']) {
-            continue;
-        }
-        for suffix in client_suffixes(kind).split(' ').filter(|suffix| !suffix.is_empty()) {
-            found.insert(format!("{prefix}_{suffix}"));
-        }
-    }
-}
-
-/// The parameters of a database client.
-fn client_suffixes(kind: &str) -> &'static str {
-    match kind {
-        "ldap" => {
-            "bind bind_dn bind_pw cache cache_expiry cache_size chase_referrals debuglevel dereference domain expansion_limit leaf_result_attribute query_filter recursion_limit result_attribute result_filter result_format sasl_authz_id sasl_mechs sasl_minssf sasl_realm scope search_base server_host server_port size_limit special_result_attribute start_tls terminal_result_attribute timeout tls_ca_cert_dir tls_ca_cert_file tls_cert tls_cipher_suite tls_key tls_random_file tls_require_cert version"
-        }
-        "memcache" => {
-            "backup data_size_limit domain flags key_digest key_format line_size_limit max_try memcache retry_pause timeout ttl"
-        }
-        "mongodb" => {
-            "collection dbname domain expansion_limit projection query_filter result_attribute result_format uri"
-        }
-        "mysql" => {
-            "additional_conditions charset dbname domain expansion_limit hosts idle_interval option_file option_group password query require_result_set result_format retry_interval select_field table tls_CAfile tls_CApath tls_cert_file tls_ciphers tls_key_file tls_verify_cert user where_field"
-        }
-        "pgsql" => {
-            "additional_conditions dbname domain encoding expansion_limit hosts idle_interval password query result_format retry_interval select_field select_function table user where_field"
-        }
-        "sqlite" => {
-            "additional_conditions dbpath domain expansion_limit query result_format select_field table where_field"
-        }
-        _ => "",
-    }
 }

@@ -63,6 +63,8 @@ impl Output {
     }
 
     pub(crate) fn fatal(&mut self, text: &str) {
+        // Daemons name the table of parameters in this text, postconf does not.
+        let text = text.strip_prefix("dictionary mail_dict: ").unwrap_or(text);
         if !text.is_empty() {
             self.plain(&format!("fatal: {text}"));
         }
@@ -122,7 +124,9 @@ fn json_text(text: &str) -> String {
 
 /// Runs of white space become one blank, outer white space goes.
 pub(crate) fn normalised(text: &str) -> String {
-    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    // A form feed is no white space here.
+    let words = text.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Words on lines below [`WIDTH`], continued with four blanks.

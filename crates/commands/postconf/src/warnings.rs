@@ -1,13 +1,12 @@
 //! Warnings about names: undefined, unused, deprecated (`parameter-services.md` §4, §6).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use host_config::master_cf::Line;
-use host_config::{Config, param};
+use host_config::Config;
 use mail_text::expand::{Options, expand};
 
-use crate::master;
+use crate::Outcome;
 use crate::names::{self, Names};
 use crate::print::Output;
 
@@ -52,76 +51,60 @@ const DEPRECATED: &[(&str, &str)] = &[
 
 const SEE: &str = "See https://www.postfix.org/DEPRECATION_README.html for details";
 
-/// Names with neither value nor default in main.cf values, and values that cannot be expanded.
-pub(crate) fn undefined(config: &Config, dir: &Path, names: &Names, out: &mut Output) {
-    for (name, value) in config.settings() {
-        if names::is_raw(name) {
-            continue;
-        }
+/// What is wrong with names before anything is shown: assignments that have no effect, names with neither value nor
+/// default, values that cannot be expanded, files of databases.
+pub(crate) fn undefined(
+    config: &Config,
+    dir: &Path,
+    names: &Names,
+    quiet: bool,
+    out: &mut Output,
+) -> Outcome {
+    let (main, master) = (format!("{}/main.cf", dir.display()), format!("{}/master.cf", dir.display()));
+    let of_services = names.entries.iter().flat_map(|entry| &entry.read_only);
+    let assignments =
+        config.ignored().iter().map(|one| (&main, one)).chain(of_services.map(|one| (&master, one)));
+    for (path, (name, value)) in assignments {
+        out.warning(&format!("{path}: read-only parameter assignment: {name}={value}"));
+    }
+    for (_, value) in config.settings().iter().filter(|(name, _)| !names::is_raw(name)) {
         let syntax = expand(value, Options::default(), &|name: &str| Some(name.to_owned()));
         if let Err(mistake) = syntax {
             out.warning(&mistake.to_string());
         }
-        for wanted in names::references(value) {
-            let known =
-                config.is_explicit(wanted) || names.is_fixed(wanted) || param::LEGACY.contains(&wanted);
-            if !known && wanted != "stress" {
-                out.warning(&format!("{}/main.cf: undefined parameter: {wanted}", dir.display()));
-            }
-        }
     }
+    let wanted = names.undefined.iter().map(|name| (&main, name));
+    for (path, name) in wanted.chain(names.undefined_in_services.iter().map(|name| (&master, name))) {
+        out.warning(&format!("{path}: undefined parameter: {name}"));
+    }
+    names.clients.iter().try_for_each(|client| client.check_file(quiet, out))
 }
 
 /// Names that nothing reads, and old ones.
-pub(crate) fn unused(config: &Config, lines: &[Line], dir: &Path, names: &Names, out: &mut Output) {
-    let overridden: Vec<BTreeMap<String, String>> =
-        lines.iter().map(|line| master::overrides(&line.words).into_iter().collect()).collect();
-    let from_services = |name: &str| {
-        overridden.iter().any(|entry| {
-            !entry.contains_key(name)
-                && entry.values().any(|value| names::references(value).any(|other| other == name))
-        })
-    };
+pub(crate) fn unused(config: &Config, dir: &Path, names: &Names, out: &mut Output) {
     let mut old = false;
     for (name, value) in config.settings() {
-        let used = names.is_fixed(name) || names.is_referenced(name) || from_services(name);
-        old |= report(&format!("{}/main.cf", dir.display()), name, value, used, out);
+        old |= report(&format!("{}/main.cf", dir.display()), name, value, names.is_used(name), out);
     }
-    old |= unused_in_services(&overridden, dir, names, out);
-    if old {
+    if unused_in_services(dir, names, out) || old {
         out.warning(SEE);
     }
 }
 
-pub(crate) fn unused_in_master(lines: &[Line], dir: &Path, names: &Names, out: &mut Output) {
-    let overridden: Vec<_> =
-        lines.iter().map(|line| master::overrides(&line.words).into_iter().collect()).collect();
-    if unused_in_services(&overridden, dir, names, out) {
+pub(crate) fn unused_in_master(dir: &Path, names: &Names, out: &mut Output) {
+    if unused_in_services(dir, names, out) {
         out.warning(SEE);
     }
 }
 
-fn unused_in_services(
-    entries: &[BTreeMap<String, String>],
-    dir: &Path,
-    names: &Names,
-    out: &mut Output,
-) -> bool {
+fn unused_in_services(dir: &Path, names: &Names, out: &mut Output) -> bool {
     let path = format!("{}/master.cf", dir.display());
     let mut old = false;
-    let mut seen = std::collections::BTreeSet::new();
-    for entry in entries {
-        let own: Vec<&str> = entry.values().flat_map(|value| names::references(value)).collect();
-        let classes: Vec<&str> = entry
-            .get("smtpd_restriction_classes")
-            .map(|value| mail_text::list::words(value).collect())
-            .unwrap_or_default();
-        for (name, value) in entry {
-            let used = names.is_fixed(name)
-                || names.is_referenced(name)
-                || own.contains(&name.as_str())
-                || classes.contains(&name.as_str());
-            if used || seen.insert((name.clone(), value.clone())) {
+    let mut seen = BTreeSet::new();
+    for entry in &names.entries {
+        for (name, value) in &entry.settings {
+            let used = names.is_used_in(entry, name);
+            if used || seen.insert((name, value)) {
                 old |= report(&path, name, value, used, out);
             }
         }

@@ -18,6 +18,7 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/postfix";
 pub struct Config {
     dir: PathBuf,
     settings: Settings,
+    ignored: Settings,
     process_name: String,
     pub(crate) host: OnceLock<computed::Host>,
     networks: OnceLock<String>,
@@ -32,18 +33,21 @@ impl Config {
     /// # Errors
     /// Unreadable file or bad line; see [`main_cf::read`].
     pub fn load(dir: &Path) -> Result<Self> {
-        let mut settings = main_cf::read(&dir.join("main.cf"))?;
-        settings.insert("config_directory".to_owned(), dir.display().to_string());
-        Ok(Self::with_settings(dir, settings))
+        let directory = ("config_directory".to_owned(), dir.display().to_string());
+        Ok(Self::with_settings(dir, main_cf::read_over([directory].into(), &dir.join("main.cf"))?))
     }
 
     /// A configuration of these settings, with no file behind it.
     #[must_use]
     pub fn with_settings(dir: &Path, mut settings: Settings) -> Self {
-        settings.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+        let mut ignored = Settings::new();
+        for name in READ_ONLY {
+            ignored.extend(settings.remove_entry(*name));
+        }
         Self {
             dir: dir.to_owned(),
             settings,
+            ignored,
             process_name: own_name(),
             host: OnceLock::new(),
             networks: OnceLock::new(),
@@ -126,6 +130,12 @@ impl Config {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Settings of names that keep their own value.
+    #[must_use]
+    pub fn ignored(&self) -> &Settings {
+        &self.ignored
     }
 
     /// The built-in default of a name, unexpanded; computed ones (`myhostname` …) with their value here and now.

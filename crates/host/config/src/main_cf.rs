@@ -19,7 +19,15 @@ pub type Settings = BTreeMap<String, String>;
 /// # Errors
 /// The file cannot be opened or read, or a line has no name or no `=`.
 pub fn read(path: &Path) -> Result<Settings> {
-    parse(&path.display().to_string(), &text(path)?)
+    read_over(Settings::new(), path)
+}
+
+/// [`read`] over settings that are there before.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_over(before: Settings, path: &Path) -> Result<Settings> {
+    parse_over(before, &path.display().to_string(), &text(path)?)
 }
 
 /// The file's text. Bytes that are no UTF-8 are replaced.
@@ -48,7 +56,10 @@ pub(crate) fn errno_text(error: &std::io::Error) -> String {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &str, text: &str) -> Result<Settings> {
-    let mut settings = Settings::new();
+    parse_over(Settings::new(), path, text)
+}
+
+fn parse_over(mut settings: Settings, path: &str, text: &str) -> Result<Settings> {
     for item in logical::logical_lines(text) {
         let line = match item {
             Item::Line(line) => line,
