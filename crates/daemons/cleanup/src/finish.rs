@@ -17,8 +17,8 @@ const RETURNABLE: [(i32, Dsn, &str); 3] = [
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub reply: Reply,
-    /// The queue manager has something to do.
-    pub queued: bool,
+    /// What the queue manager has to look at.
+    pub queued: Option<String>,
     /// The message went to the hold queue.
     pub held: bool,
 }
@@ -61,11 +61,14 @@ impl Message<'_> {
         let result = result.and_then(|()| if held { self.draft().move_to_hold() } else { Ok(()) });
         let (id, reason) = (self.id.clone(), std::mem::take(&mut self.reason));
         match result.and_then(|()| self.into_draft().commit()) {
-            Ok(()) => Finished { reply: Reply { status: 0, reason }, queued: !held, held },
+            Ok(()) => {
+                let queued = (!held).then_some(id);
+                Finished { reply: Reply { status: 0, reason }, queued, held }
+            }
             Err(error) => {
                 os_log::warning!("{id}: write queue file: {error}");
                 let reply = Reply { status: status::WRITE, reason: String::new() };
-                Finished { reply, queued: false, held: false }
+                Finished { reply, queued: None, held: false }
             }
         }
     }
@@ -76,7 +79,7 @@ impl Message<'_> {
         if let Err(error) = self.into_draft().abandon() {
             os_log::warning!("remove incoming/{id}: {error}");
         }
-        Finished { reply, queued: false, held: false }
+        Finished { reply, queued: None, held: false }
     }
 
     /// Returns the message to its sender if all that is wrong allows it; `true`: done, the file may go.

@@ -7,8 +7,9 @@ use host_daemon::{Client, Error, FlowPipe, PoolService, Startup, Stream};
 use host_spool::{DeliveryLog, Draft, Queue, Spool};
 use mail_mime::Parser;
 use mail_record::Kind;
+use proto_ipc::Connection;
 use proto_ipc::cleanup::{Greeting, Head, PROTOCOL, Reply, status};
-use proto_ipc::{Connection, trigger};
+use proto_ipc::trigger::Bell;
 
 use crate::content::{is_content, without_stray_line_ends};
 use crate::finish::Finished;
@@ -25,6 +26,7 @@ pub(crate) struct Cleanup {
     mapper: Mapper,
     spool: Spool,
     flow: FlowPipe,
+    queue_manager: Bell,
 }
 
 /// Where in the stream a message is.
@@ -49,8 +51,10 @@ enum StreamEnd {
 impl Cleanup {
     pub(crate) fn new(startup: &mut Startup) -> Result<Self, Error> {
         warn_of_missing_features(&startup.config)?;
+        let settings = Settings::load(&startup.config)?;
         Ok(Self {
-            settings: Settings::load(&startup.config)?,
+            queue_manager: Bell::new(settings.qmgr_socket.clone()),
+            settings,
             mapper: Mapper::load(&startup.config)?,
             spool: Spool::open(&startup.config)?,
             flow: startup.flow.clone(),
@@ -172,12 +176,12 @@ impl Cleanup {
         if finished.held {
             self.flow.put(1);
         }
-        if finished.queued
-            && let Err(error) = trigger::send(&self.settings.qmgr_socket, b"W")
+        if let Some(id) = &finished.queued
+            && let Err(error) = self.queue_manager.ring(id, b"W")
         {
             os_log::warning!(
                 "unable to look up {}: {}",
-                self.settings.qmgr_socket.display(),
+                self.queue_manager.path().display(),
                 os_sys::error_text(&error)
             );
         }

@@ -40,6 +40,7 @@ pub fn main() -> ExitCode {
         let shared = Arc::new(pool::Shared {
             spool: Spool::open(&startup.config)?,
             addresses: AddressService::from_config(&startup.config, &tables)?,
+            asks_nobody: host_resolve::asks_nobody(&startup.config)?,
             settings,
         });
         manager::Manager::new(shared, startup.config.clone(), startup.flow.clone())

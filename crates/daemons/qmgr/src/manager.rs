@@ -9,19 +9,22 @@ use engine_scheduler::{
 };
 use host_config::Config;
 use host_daemon::{Client, Cx, Error, EventService, FlowPipe, Readiness, Stop, TimerId, Token};
-use host_spool::Queue;
+use host_spool::{Found, Queue};
 use mail_address::split_extension;
 use mail_record::QueueId;
 
 use crate::connection::Connection;
 use crate::envelope::Recipient;
 use crate::pool::{Admit, Done, NextBatch, Opened, Pool, RouteFlags, RoutedBatch, Shared, Task};
-use crate::scans::{QueueScan, Requests, ScanFlags, Step};
+use crate::scans::{QueueScan, Requests, ScanFlags, Step, due_size};
 use crate::settings::{Settings, transport_limits};
 use os_sys::error_text;
 
 /// Files that are looked at in one turn of the event loop.
 const LOOKS_PER_TURN: usize = 200;
+/// A file that has just been written and is not larger than this is read in the event loop (if its recipients are resolved
+/// without asking a server): a hand-over to a helper would take longer.
+const READ_AT_ONCE: u64 = 64 * 1024;
 /// Files that are being read at the same time.
 const READING_LIMIT: usize = 64;
 
@@ -196,7 +199,7 @@ impl Manager {
             match scan.step(&self.shared.spool, now) {
                 Step::Due(found) if !self.names.contains_key(&found.id) => {
                     admitted += usize::from(from == Queue::Incoming);
-                    self.admit(found, flags);
+                    self.admit(found, flags, false);
                 }
                 Step::Due(_) | Step::Skipped => {}
                 Step::End if !self.incoming.is_running() && !self.deferred.is_running() => break,
@@ -239,7 +242,28 @@ impl Manager {
         }
     }
 
-    fn admit(&mut self, found: host_spool::Found, flags: ScanFlags) {
+    /// cleanup names a file that it has just completed.
+    fn announced(&mut self, word: &[u8]) {
+        let Some(id) = std::str::from_utf8(word).ok().and_then(|word| QueueId::parse(word).ok()) else {
+            return os_log::warning!("trigger connection: not a queue ID: {}", word.escape_ascii());
+        };
+        if self.names.contains_key(&id) {
+            return;
+        }
+        if !self.has_room() {
+            return self.begin_incoming_scan();
+        }
+        let found = Found { path: self.shared.spool.path(Queue::Incoming, &id), id };
+        let now = os_sys::time::now().as_secs().cast_signed();
+        if let Some(size) = due_size(&found, false, now) {
+            if self.settings.in_flow {
+                self.flow.put(1);
+            }
+            self.admit(found, ScanFlags::default(), size <= READ_AT_ONCE && self.shared.asks_nobody);
+        }
+    }
+
+    fn admit(&mut self, found: Found, flags: ScanFlags, at_once: bool) {
         let id = self.scheduler.admit(os_sys::time::now());
         self.names.insert(found.id.clone(), id);
         self.messages.insert(
@@ -260,7 +284,12 @@ impl Manager {
         let limit = self.scheduler.read_allowance(id);
         self.reading += 1;
         let flags = self.route_flags(flags.flush);
-        self.submit(Task::Admit(Admit { message: id, found, limit, flags }));
+        let task = Task::Admit(Admit { message: id, found, limit, flags });
+        if at_once {
+            self.result(self.shared.perform(task));
+        } else {
+            self.submit(task);
+        }
     }
 
     fn route_flags(&self, override_deferred: bool) -> RouteFlags {
@@ -292,19 +321,23 @@ impl Manager {
 
     fn results(&mut self) {
         while let Some(done) = self.pool.as_ref().and_then(Pool::result) {
-            self.reading = self.reading.saturating_sub(1);
-            match done {
-                Done::Admitted(id, opened, batch) => {
-                    self.probes += usize::from(opened.envelope.is_probe());
-                    if let Some(message) = self.messages.get_mut(&id) {
-                        message.deferred |= opened.expired_log;
-                        message.opened = Some(opened);
-                    }
-                    self.assign(id, batch);
+            self.result(done);
+        }
+    }
+
+    fn result(&mut self, done: Done) {
+        self.reading = self.reading.saturating_sub(1);
+        match done {
+            Done::Admitted(id, opened, batch) => {
+                self.probes += usize::from(opened.envelope.is_probe());
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.deferred |= opened.expired_log;
+                    message.opened = Some(opened);
                 }
-                Done::Batch(id, batch) => self.assign(id, batch),
-                Done::Dropped(id) => self.forget(id),
+                self.assign(id, batch);
             }
+            Done::Batch(id, batch) => self.assign(id, batch),
+            Done::Dropped(id) => self.forget(id),
         }
     }
 
@@ -420,6 +453,11 @@ impl EventService for Manager {
             }
             None => self.request(requests),
         }
+        self.turn(cx);
+    }
+
+    fn word(&mut self, cx: &mut Cx, word: &[u8]) {
+        self.announced(word);
         self.turn(cx);
     }
 

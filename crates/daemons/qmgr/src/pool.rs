@@ -33,6 +33,8 @@ pub struct Shared {
     pub spool: Spool,
     /// Rewriting and resolving.
     pub addresses: AddressService,
+    /// Whether [`Self::addresses`] asks no server.
+    pub asks_nobody: bool,
     /// Settings.
     pub settings: Arc<Settings>,
 }
@@ -172,7 +174,8 @@ fn take(queue: &(Mutex<VecDeque<Task>>, Condvar)) -> Task {
 }
 
 impl Shared {
-    fn perform(&self, task: Task) -> Done {
+    /// Does a job; it may wait for the disk, and for the servers of tables.
+    pub fn perform(&self, task: Task) -> Done {
         match task {
             Task::Admit(admit) => self.admit(&admit),
             Task::Batch(next) => self.next_batch(&next),

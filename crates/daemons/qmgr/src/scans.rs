@@ -92,7 +92,7 @@ impl QueueScan {
         let Some(scan) = &mut self.running else { return Step::End };
         match scan.next() {
             Some(Ok(found)) => {
-                if self.is_due(&found, now) {
+                if due_size(&found, self.flags.all, now).is_some() {
                     Step::Due(found)
                 } else {
                     Step::Skipped
@@ -112,20 +112,21 @@ impl QueueScan {
             }
         }
     }
+}
 
-    /// Complete, not corrupt, and its time has come.
-    fn is_due(&self, found: &Found, now: i64) -> bool {
-        match std::fs::symlink_metadata(&found.path) {
-            Ok(metadata) => {
-                let exact = metadata.permissions().mode() & 0o700 == 0o700 && is_ready(&metadata);
-                exact && (self.flags.all || metadata.mtime() <= now + 1)
+/// The size of a file that is complete, not corrupt, and due (`all`: whatever its time says); `now` in seconds since the
+/// epoch.
+pub fn due_size(found: &Found, all: bool, now: i64) -> Option<u64> {
+    match std::fs::symlink_metadata(&found.path) {
+        Ok(metadata) => {
+            let exact = metadata.permissions().mode() & 0o700 == 0o700 && is_ready(&metadata);
+            (exact && (all || metadata.mtime() <= now + 1)).then_some(metadata.len())
+        }
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                os_log::warning!("{}: {error}", found.path.display(), error = error_text(&error));
             }
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    os_log::warning!("{}: {error}", found.path.display(), error = error_text(&error));
-                }
-                false
-            }
+            None
         }
     }
 }

@@ -5,12 +5,9 @@ use std::collections::HashMap;
 use engine_restrict::{Class, Policy};
 use host_config::{Config, param as p};
 use host_daemon::Error;
+use host_tables::asks_no_server;
 
-use crate::services::{Services, is_table};
-
-/// Table types that are in this process and never wait.
-const QUICK: [&str; 12] =
-    ["hash", "btree", "cdb", "lmdb", "dbm", "sdbm", "texthash", "regexp", "pcre", "cidr", "static", "inline"];
+use crate::services::Services;
 
 /// Parts of the names of restrictions that ask a server.
 const SLOW: [&str; 11] = [
@@ -57,12 +54,20 @@ impl Quick {
             .collect();
         let asks_senders = policy.reject_unlisted_sender
             || texts.iter().chain(policy.end_of_data.words()).any(|word| word.contains("unlisted_sender"));
-        for parameter in RESOLVING {
+        for parameter in [
+            p::RELOCATED_MAPS,
+            p::RECIPIENT_CANONICAL_MAPS,
+            p::SENDER_CANONICAL_MAPS,
+            p::CANONICAL_MAPS,
+            p::VIRTUAL_ALIAS_MAPS,
+            p::MYNETWORKS,
+        ] {
             texts.push(config.str(parameter)?);
         }
-        let in_process = config.str(p::POSTINO_REWRITE_SERVICE)? == "in-process";
-        let lists = in_process && texts.iter().all(|text| asks_nobody(text) && is_quick(text));
-        let quick = |parameter: p::Str| -> Result<bool, Error> { Ok(is_quick(&config.str(parameter)?)) };
+        let lists = host_resolve::asks_nobody(config)?
+            && texts.iter().all(|text| asks_nobody(text) && asks_no_server(text));
+        let quick =
+            |parameter: p::Str| -> Result<bool, Error> { Ok(asks_no_server(&config.str(parameter)?)) };
         let local = quick(p::LOCAL_RECIPIENT_MAPS)?;
         let mailboxes = quick(p::VIRTUAL_MAILBOX_MAPS)?;
         let relay = quick(p::RELAY_RECIPIENT_MAPS)?;
@@ -71,7 +76,7 @@ impl Quick {
         Ok(Self {
             lists,
             end_of_data: last.is_empty()
-                || lists && all && last.iter().all(|text| asks_nobody(text) && is_quick(text)),
+                || lists && all && last.iter().all(|text| asks_nobody(text) && asks_no_server(text)),
             senders: !asks_senders || all,
             local,
             mailboxes,
@@ -99,47 +104,7 @@ impl Services {
     }
 }
 
-/// Tables that say where an address belongs.
-const RESOLVING: [p::Str; 13] = [
-    p::TRANSPORT_MAPS,
-    p::RELOCATED_MAPS,
-    p::SENDER_DEPENDENT_RELAYHOST_MAPS,
-    p::SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
-    p::RECIPIENT_CANONICAL_MAPS,
-    p::SENDER_CANONICAL_MAPS,
-    p::CANONICAL_MAPS,
-    p::VIRTUAL_ALIAS_MAPS,
-    p::MYDESTINATION,
-    p::RELAY_DOMAINS,
-    p::VIRTUAL_ALIAS_DOMAINS,
-    p::VIRTUAL_MAILBOX_DOMAINS,
-    p::MYNETWORKS,
-];
-
 fn asks_nobody(restriction: &str) -> bool {
     let restriction = restriction.to_ascii_lowercase();
     !SLOW.iter().any(|part| restriction.contains(part))
-}
-
-fn is_quick(text: &str) -> bool {
-    mail_text::list::words_with_groups(text).into_iter().filter(|word| is_table(word)).all(|word| {
-        word.split_once(':').is_some_and(|(kind, _)| QUICK.contains(&kind.to_ascii_lowercase().as_str()))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_in_other_processes_are_slow() {
-        for (text, quick) in [
-            ("hash:/a, inline:{{a=b}}", true),
-            ("proxy:unix:passwd.byname hash:/x", false),
-            ("example.com, !10.0.0.0/8", true),
-            ("ldap:/etc/x", false),
-        ] {
-            assert_eq!(is_quick(text), quick, "{text}");
-        }
-    }
 }

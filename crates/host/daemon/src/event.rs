@@ -1,9 +1,8 @@
 //! The event loop: one thread, any number of sessions, timers, results of helper threads.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +10,14 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Poll};
 
-use crate::client::{PASS_LIMIT, Passing, Stream};
+use crate::client::Stream;
 use crate::listener::{Accepted, Listener};
+use crate::pending::PendingClients;
 use crate::pool::announce;
 use crate::standalone::Standalone;
 use crate::startup::{AcceptLock, Runtime, begin, initialize};
 use crate::status::State;
-use crate::trigger::{REQUEST_LIMIT, REQUEST_SIZE, without_nul};
+use crate::trigger::{REQUEST_SIZE, without_nul};
 use crate::{Client, Error, Spec, Startup};
 
 pub use mio::{Interest, Token};
@@ -77,6 +77,9 @@ pub trait EventService {
     /// instead of to [`EventService::connected`].
     fn trigger(&mut self, _cx: &mut Cx, _request: &[u8]) {}
 
+    /// A word of a trigger client that has stayed connected.
+    fn word(&mut self, _cx: &mut Cx, _word: &[u8]) {}
+
     /// Master closed the status channel.
     fn stopping(&mut self, _cx: &mut Cx) -> Stop {
         Stop::WhenIdle
@@ -103,7 +106,7 @@ impl Waker {
 /// Most clients accepted by one turn of the loop, so that running sessions get their turn too.
 const ACCEPT_BURST: usize = 16;
 /// Tokens below this one belong to the loop.
-const FIRST_SERVICE_TOKEN: usize = 1 << 32;
+pub(crate) const FIRST_SERVICE_TOKEN: usize = 1 << 32;
 /// The status channel.
 const STATUS: Token = Token(0);
 /// The waker.
@@ -111,7 +114,7 @@ const WAKER: Token = Token(1);
 /// The first listener.
 const FIRST_LISTENER: usize = 2;
 /// The first connection that the loop itself reads (triggers, passed clients).
-const FIRST_PENDING: usize = 1 << 20;
+pub(crate) const FIRST_PENDING: usize = 1 << 20;
 
 /// What a service may do with its loop.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ pub struct Cx {
     timers: BTreeSet<TimerId>,
     timer_count: u64,
     next_token: usize,
-    now: Instant,
+    pub(crate) now: Instant,
     sessions: usize,
     served: u64,
     exit: bool,
@@ -254,21 +257,15 @@ pub fn run_event<H: EventService>(
     }
 }
 
-/// A connection that the loop itself reads first.
-enum Pending {
-    Trigger(mio::net::UnixStream),
-    Passing(Passing),
-}
-
-struct Loop {
+/// The loop and what belongs to it.
+pub(crate) struct Loop {
     spec: Spec,
-    runtime: Runtime,
-    poll: Poll,
-    cx: Cx,
+    pub(crate) runtime: Runtime,
+    pub(crate) poll: Poll,
+    pub(crate) cx: Cx,
     /// Listeners that may have more to accept.
     ready: Vec<bool>,
-    pending: HashMap<usize, (Pending, Instant)>,
-    next_pending: usize,
+    pub(crate) pending: PendingClients,
     idle_since: Instant,
     taken: bool,
     /// No client is taken any more; the loop ends when the last session is done.
@@ -300,8 +297,7 @@ impl Loop {
             runtime,
             poll,
             cx,
-            pending: HashMap::new(),
-            next_pending: FIRST_PENDING,
+            pending: PendingClients::new(),
             idle_since: Instant::now(),
             taken: false,
             draining: false,
@@ -331,7 +327,7 @@ impl Loop {
             while let Some(timer) = self.cx.expired() {
                 service.timer(&mut self.cx, timer);
             }
-            self.drop_slow_pending();
+            self.pending.drop_slow(self.cx.now);
             self.account();
             drop(turn);
         }
@@ -360,7 +356,7 @@ impl Loop {
         let timer = self.cx.timers.first().map(|timer| timer.at);
         let idle =
             self.runtime.max_idle.filter(|_| self.cx.sessions == 0).map(|limit| self.idle_since + limit);
-        let pending = self.pending.values().map(|(_, deadline)| *deadline).min();
+        let pending = self.pending.next_deadline();
         let next = [timer, idle, pending].into_iter().flatten().min()?;
         // Rounded up, so that the loop does not turn idly in the last millisecond.
         Some(next.saturating_duration_since(Instant::now()) + Duration::from_micros(999))
@@ -386,7 +382,9 @@ impl Loop {
                 };
                 service.ready(&mut self.cx, token, readiness);
             }
-            _ if number >= FIRST_PENDING => self.advance_pending(service, number),
+            _ if number >= FIRST_PENDING => {
+                self.advance_pending(service, number, event.is_read_closed() || event.is_error());
+            }
             _ => {
                 if let Some(ready) = self.ready.get_mut(number - FIRST_LISTENER) {
                     *ready = true;
@@ -457,7 +455,7 @@ impl Loop {
         self.stop_accepting();
     }
 
-    fn connect(&mut self, service: &mut impl EventService, client: Client) {
+    pub(crate) fn connect(&mut self, service: &mut impl EventService, client: Client) {
         self.cx.sessions += 1;
         let full = self.runtime.quota != 0 && self.cx.sessions >= self.runtime.quota;
         if full && !self.spec.persistent_clients && !self.taken {
@@ -480,71 +478,20 @@ impl Loop {
         true
     }
 
-    fn ring(&mut self, service: &mut impl EventService, request: &[u8]) {
+    /// A word of a kept trigger connection.
+    pub(crate) fn hear(&mut self, service: &mut impl EventService, word: &[u8]) {
         self.runtime.begin_trigger();
-        service.trigger(&mut self.cx, without_nul(request));
+        service.word(&mut self.cx, word);
         self.runtime.end_trigger();
         self.idle_since = self.cx.now;
     }
 
-    fn add_pending(&mut self, service: &mut impl EventService, stream: UnixStream, passing: bool) {
-        let (pending, limit) = if passing {
-            (Pending::Passing(Passing::new(stream)), PASS_LIMIT)
-        } else {
-            (Pending::Trigger(mio::net::UnixStream::from_std(stream)), REQUEST_LIMIT)
-        };
-        let number = self.next_pending;
-        self.next_pending = if number + 1 < FIRST_SERVICE_TOKEN { number + 1 } else { FIRST_PENDING };
-        self.pending.insert(number, (pending, self.cx.now + limit));
-        let Some((pending, _)) = self.pending.get_mut(&number) else { return };
-        let source = match pending {
-            Pending::Trigger(stream) => stream,
-            Pending::Passing(passing) => &mut passing.stream,
-        };
-        if let Err(error) = self.poll.registry().register(source, Token(number), Interest::READABLE) {
-            os_log::error!("accept connection: {}", os_sys::error_text(&error));
-            self.pending.remove(&number);
-            return;
-        }
-        self.advance_pending(service, number);
-    }
-
-    fn advance_pending(&mut self, service: &mut impl EventService, number: usize) {
-        let Some((pending, deadline)) = self.pending.remove(&number) else { return };
-        match pending {
-            Pending::Trigger(mut stream) => {
-                let mut request = [0u8; REQUEST_SIZE];
-                match stream.read(&mut request) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.pending.insert(number, (Pending::Trigger(stream), deadline));
-                    }
-                    Ok(length) if length > 0 => {
-                        drop(stream);
-                        self.ring(service, request.get(..length).unwrap_or_default());
-                    }
-                    Ok(_) | Err(_) => {}
-                }
-            }
-            Pending::Passing(mut passing) => match passing.advance() {
-                Ok(Some(client)) => {
-                    drop(passing);
-                    self.connect(service, client);
-                }
-                Ok(None) => {
-                    self.pending.insert(number, (Pending::Passing(passing), deadline));
-                }
-                Err(error) => {
-                    os_log::warning!("receive passed connection: {}", os_sys::error_text(&error));
-                }
-            },
-        }
-    }
-
-    fn drop_slow_pending(&mut self) {
-        if !self.pending.is_empty() {
-            let now = self.cx.now;
-            self.pending.retain(|_, (_, deadline)| *deadline > now);
-        }
+    /// A trigger.
+    pub(crate) fn ring(&mut self, service: &mut impl EventService, request: &[u8]) {
+        self.runtime.begin_trigger();
+        service.trigger(&mut self.cx, without_nul(request));
+        self.runtime.end_trigger();
+        self.idle_since = self.cx.now;
     }
 
     /// Reports what has changed in this turn.

@@ -9,6 +9,7 @@ mod event;
 mod flow;
 mod listener;
 mod options;
+mod pending;
 mod pool;
 mod single;
 mod spec;

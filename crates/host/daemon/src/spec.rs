@@ -42,7 +42,8 @@ pub struct Spec {
     /// Clients stay connected and send requests now and then (the reference's multi servers: rewrite, verify, anvil,
     /// proxymap): any number of them, they never count as taken, and they are cut off between requests at the end.
     pub persistent_clients: bool,
-    /// Event loops only: clients are triggers (qmgr), they come to `EventService::trigger`.
+    /// Event loops only: clients are triggers (qmgr), they come to `EventService::trigger`. Those that ask for it
+    /// (`proto_ipc::trigger::KEEP`) stay connected, and their words come to `EventService::word`.
     pub triggers: bool,
     /// Time limit for one piece of work, in seconds; `None`: `daemon_timeout`.
     pub watchdog_seconds: Option<u64>,

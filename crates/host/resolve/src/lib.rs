@@ -92,6 +92,29 @@ impl AddressService {
     }
 }
 
+/// Parameters whose tables say where an address belongs and how it is reached.
+const TABLES: [param::Str; 7] = [
+    param::TRANSPORT_MAPS,
+    param::SENDER_DEPENDENT_RELAYHOST_MAPS,
+    param::SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
+    param::MYDESTINATION,
+    param::RELAY_DOMAINS,
+    param::VIRTUAL_ALIAS_DOMAINS,
+    param::VIRTUAL_MAILBOX_DOMAINS,
+];
+
+/// Whether an [`AddressService`] of this configuration answers without waiting for another process.
+///
+/// # Errors
+/// A malformed parameter.
+pub fn asks_nobody(config: &Config) -> Result<bool, ConfigError> {
+    let mut local = config.str(param::POSTINO_REWRITE_SERVICE)? != "socket";
+    for parameter in TABLES {
+        local &= host_tables::asks_no_server(&config.str(parameter)?);
+    }
+    Ok(local)
+}
+
 /// A list of tables shared between the resolver and the check for changes.
 struct SharedMaps(std::sync::Arc<Maps>);
 

@@ -8,6 +8,7 @@ mod bdb;
 mod combined;
 mod context;
 mod indexed;
+mod local;
 mod maps;
 mod match_list;
 mod network;
@@ -23,6 +24,7 @@ mod texthash;
 
 pub use authorized::authorize;
 pub use context::TableContext;
+pub use local::asks_no_server;
 pub use maps::Maps;
 pub use match_list::{Kind, MatchList};
 pub use open::{OpenError, TYPES, Table, split_spec};
