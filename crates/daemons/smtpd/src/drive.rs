@@ -24,6 +24,8 @@ pub(crate) struct Conn {
     pub stream: Arc<Stream>,
     /// The client is gone; nothing can be sent.
     broken: bool,
+    /// Output waits for room: the loop has to watch for it.
+    pub blocked: bool,
     /// The last read emptied the socket: until the loop has news there is nothing to read.
     drained: bool,
     /// The client has sent its last byte, which only a read at the end shows.
@@ -47,7 +49,7 @@ pub(crate) enum Stopped {
 
 impl Conn {
     pub fn new(session: Session, backend: Backend, stream: Arc<Stream>) -> Self {
-        Self { session, backend, stream, broken: false, drained: false, ending: false }
+        Self { session, backend, stream, broken: false, blocked: false, drained: false, ending: false }
     }
 
     /// The event loop has news of the connection. `ended`: the client will not say more.
@@ -129,7 +131,10 @@ impl Conn {
                 Ok(count) => {
                     output.drain(..count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return false;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => self.broken = true,
             }

@@ -40,6 +40,8 @@ struct Entry {
     slot: Shared,
     /// Its last stream to cleanup.
     stream: Option<Token>,
+    /// Room for output is watched for.
+    watches_room: bool,
     /// The timer for [`Slot::deadline`]; there is always one.
     limit: TimerId,
 }
@@ -59,6 +61,8 @@ enum News {
     Paused(Token, Instant),
     /// It waits for cleanup.
     Waits(Token),
+    /// It waits for the client to take its output.
+    Blocked(Token),
     /// It is over.
     Closed(Token),
 }
@@ -103,12 +107,28 @@ impl Smtpd {
         match conn.run(false) {
             Stopped::MayBlock => self.hand_over(cx, token, conn),
             Stopped::Waits => self.wait(cx, token, conn),
-            Stopped::Idle(deadline) => self.put_back(token, conn, deadline, false),
+            Stopped::Idle(deadline) => self.idle(cx, token, conn, deadline),
             Stopped::Paused(until) => {
                 self.put_back(token, conn, until, true);
                 self.start_timer(cx, token, until, Purpose::Pause);
             }
             Stopped::Closed => self.close(cx, token, conn),
+        }
+    }
+
+    /// Leaves the session until the client does something.
+    fn idle(&mut self, cx: &mut Cx, token: Token, conn: Box<Conn>, deadline: Instant) {
+        let blocked = conn.blocked;
+        let fd = conn.stream.as_fd().as_raw_fd();
+        self.put_back(token, conn, deadline, false);
+        let Some(entry) = self.slots.get_mut(&token) else { return };
+        if !blocked || std::mem::replace(&mut entry.watches_room, true) {
+            return;
+        }
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = cx.reregister(&mut SourceFd(&fd), token, both) {
+            // Without news from the loop there is only the time limit.
+            os_log::warning!("cannot watch a connection: {}", os_sys::error_text(&error));
         }
     }
 
@@ -131,6 +151,18 @@ impl Smtpd {
         }
         let deadline = cx.now() + self.services.ipc_timeout;
         self.put_back(token, conn, deadline, false);
+    }
+
+    /// A thread left a session whose output waits for room.
+    fn blocked(&mut self, cx: &mut Cx, token: Token) {
+        let Some(entry) = self.slots.get(&token) else { return };
+        let (conn, deadline) = {
+            let mut slot = lock(&entry.slot);
+            (slot.conn.take(), slot.deadline)
+        };
+        if let Some(conn) = conn {
+            self.idle(cx, token, conn, deadline);
+        }
     }
 
     fn put_back(&mut self, token: Token, conn: Box<Conn>, deadline: Instant, paused: bool) {
@@ -210,10 +242,11 @@ fn work(slot: &Shared, mut conn: Box<Conn>, token: Token) -> Option<News> {
             Stopped::Idle(deadline) => {
                 let mut slot = lock(slot);
                 if !std::mem::take(&mut slot.pending) {
+                    let news = conn.blocked.then_some(News::Blocked(token));
                     slot.deadline = deadline;
                     slot.paused = false;
                     slot.conn = Some(conn);
-                    return None;
+                    return news;
                 }
                 conn.news(slot.ended);
             }
@@ -240,7 +273,7 @@ impl EventService for Smtpd {
         let client_facts = connect::client_of(&client, self.services.standalone);
         let stream = Arc::new(client.stream);
         let fd = stream.as_fd().as_raw_fd();
-        let token = match cx.register(&mut SourceFd(&fd), Interest::READABLE | Interest::WRITABLE) {
+        let token = match cx.register(&mut SourceFd(&fd), Interest::READABLE) {
             Ok(token) => token,
             Err(error) => {
                 os_log::warning!("cannot watch a connection: {error}");
@@ -259,7 +292,7 @@ impl EventService for Smtpd {
         let slot =
             Arc::new(Mutex::new(Slot { conn: None, pending: false, ended: false, deadline, paused: false }));
         let limit = self.start_timer(cx, token, deadline, Purpose::Limit);
-        self.slots.insert(token, Entry { slot, stream: None, limit });
+        self.slots.insert(token, Entry { slot, stream: None, watches_room: false, limit });
         self.resume(cx, token, conn);
     }
 
@@ -320,6 +353,7 @@ impl EventService for Smtpd {
                         self.wait(cx, token, conn);
                     }
                 }
+                News::Blocked(token) => self.blocked(cx, token),
                 News::Paused(token, until) => {
                     self.start_timer(cx, token, until, Purpose::Pause);
                 }

@@ -18,6 +18,13 @@ pub(crate) const REQUEST_SIZE: usize = 1024;
 const DATAGRAM_SIZE: usize = 64 * 1024;
 /// Datagrams taken between two looks at everything else.
 const BURST: usize = 64;
+/// How long more datagrams are awaited after some have come: taking several at once is cheaper than being woken for each.
+const GATHER: Duration = Duration::from_micros(500);
+/// The kernel's queue of datagrams may be no longer than this (`net.unix.max_dgram_qlen`); writers wait when it is full, so
+/// nothing is gathered when it comes near that.
+const NEARLY_FULL: usize = 8;
+/// Times that datagrams are gathered between two looks at everything else.
+const GATHERINGS: usize = 16;
 
 /// A service that is woken up.
 pub trait TriggerService {
@@ -121,29 +128,46 @@ fn serve(runtime: &Runtime, service: &mut impl TriggerService, number: usize, bu
     run(runtime, service, buffer, length)
 }
 
-/// Takes what waits, up to a burst, before the next poll(2).
+/// Takes what waits, and what comes soon after, before the next poll(2).
 fn serve_datagrams(
     runtime: &Runtime,
     service: &mut impl TriggerService,
     socket: &UnixDatagram,
     buffer: &mut [u8],
 ) -> bool {
-    let mut served = false;
-    for _ in 0..BURST {
-        let Ok(length) = socket.recv(buffer) else { break };
-        if !served {
-            runtime.begin_trigger();
-            served = true;
+    for turn in 0..GATHERINGS {
+        match take_datagrams(runtime, service, socket, buffer) {
+            0 => return turn > 0,
+            1..NEARLY_FULL => std::thread::sleep(GATHER),
+            _ => {}
         }
+    }
+    true
+}
+
+/// Takes what waits, up to a burst; how many that were.
+fn take_datagrams(
+    runtime: &Runtime,
+    service: &mut impl TriggerService,
+    socket: &UnixDatagram,
+    buffer: &mut [u8],
+) -> usize {
+    let mut taken = 0;
+    while taken < BURST {
+        let Ok(length) = socket.recv(buffer) else { break };
+        if taken == 0 {
+            runtime.begin_trigger();
+        }
+        taken += 1;
         service.trigger(without_nul(buffer.get(..length).unwrap_or_default()));
     }
-    if served {
+    if taken > 0 {
         let watched = runtime.watchdog.watch();
         service.flush();
         drop(watched);
         runtime.end_trigger();
     }
-    served
+    taken
 }
 
 fn run(runtime: &Runtime, service: &mut impl TriggerService, buffer: &[u8], length: usize) -> bool {

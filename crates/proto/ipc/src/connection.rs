@@ -13,7 +13,8 @@ use crate::{Announcement, Error, Format, LIST_LIMIT, decode, encode_into};
 
 /// Bytes read at once, and written at once.
 const BLOCK: usize = 64 * 1024;
-/// First read of a fresh connection: most dialogues are small.
+/// First read of a fresh connection: most dialogues are small. A read that gets all it asked for makes the next one ask for
+/// four times as much.
 const FIRST_BLOCK: usize = 4 * 1024;
 /// Bytes that the buffer of a unix socket takes at once.
 const SURELY_TAKEN: usize = 16 * 1024;
@@ -25,6 +26,8 @@ pub struct Connection {
     format: Format,
     input: Vec<u8>,
     consumed: usize,
+    /// Bytes that the next read asks for.
+    block: usize,
     output: Vec<u8>,
     timeout: Option<Duration>,
     write_timeout_set: bool,
@@ -41,6 +44,7 @@ impl Connection {
             format,
             input: Vec::new(),
             consumed: 0,
+            block: FIRST_BLOCK,
             output: Vec::new(),
             timeout: None,
             write_timeout_set: false,
@@ -316,7 +320,7 @@ impl Connection {
         if held > limit {
             return Err(Error::TooLarge);
         }
-        let block = if self.input.capacity() == 0 { FIRST_BLOCK } else { BLOCK };
+        let block = self.block;
         self.input.resize(held + block, 0);
         let room = self.input.get_mut(held..).unwrap_or_default();
         let result = loop {
@@ -326,7 +330,11 @@ impl Connection {
             }
         };
         self.input.truncate(held + *result.as_ref().unwrap_or(&0));
-        Ok(result? > 0)
+        let count = result?;
+        if count == block {
+            self.block = (block * 4).min(BLOCK);
+        }
+        Ok(count > 0)
     }
 
     /// Sends one descriptor (after flushing).
