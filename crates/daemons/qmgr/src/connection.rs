@@ -21,6 +21,8 @@ use crate::verp::verp_sender;
 
 /// How long to wait when the queue of a listener is full.
 const FULL_RETRY: Duration = Duration::from_millis(100);
+/// How long an agent that has nothing to do is kept.
+const IDLE_LIMIT: Duration = Duration::from_secs(1);
 const UNAVAILABLE: &str = "4.3.0 mail transport unavailable";
 const LOST: &str = "4.3.0 unknown mail transport error";
 
@@ -34,10 +36,22 @@ pub struct Connection {
 enum Purpose {
     /// Waits for an agent to become free.
     Agent(TransportId),
-    /// Waits for an agent's reply.
-    Delivery { transport: TransportId, entry: EntryId, message: MessageId, recipients: Vec<RecipientIndex> },
+    /// An agent that has served a request, and will announce itself again or leave; then it waits for work.
+    Idle(TransportId),
+    /// As `Agent`, but what it will get is decided: a request that a kept agent left without a reply.
+    Again(Handed, Vec<u8>),
+    /// Waits for an agent's reply. With the request if the agent was kept: it may have left before it saw that.
+    Delivery(Handed, Option<Vec<u8>>),
     /// Waits for bounce, defer or trace.
     Notice { message: MessageId, notice: Notice, service: String, announced: bool },
+}
+
+/// What an agent works on.
+struct Handed {
+    transport: TransportId,
+    entry: EntryId,
+    message: MessageId,
+    recipients: Vec<RecipientIndex>,
 }
 
 /// What came of a connection's progress.
@@ -51,6 +65,13 @@ enum Progress {
 impl Manager {
     /// Opens a connection to an agent.
     pub(crate) fn connect_agent(&mut self, cx: &mut Cx, transport: TransportId) {
+        if let Some(link) = self.idle_agent(cx, transport) {
+            match self.assign_agent(cx, link, transport, true) {
+                Progress::Wait(connection) => self.keep(connection),
+                Progress::Over(link) => link.close(cx),
+            }
+            return;
+        }
         let name = self.scheduler.transport_name(transport).to_owned();
         match Link::connect(cx, &name, self.settings.format) {
             Ok(link) => self.keep(Connection { link, purpose: Purpose::Agent(transport), timeout: None }),
@@ -58,6 +79,21 @@ impl Manager {
                 self.retries.insert(cx.after(FULL_RETRY), transport);
             }
             Err(error) => self.unavailable(transport, &error_text(&error)),
+        }
+    }
+
+    /// A kept agent that waits for work.
+    fn idle_agent(&mut self, cx: &mut Cx, transport: TransportId) -> Option<Link> {
+        let token = self.idle.get_mut(&transport)?.pop()?;
+        let Connection { link, timeout, .. } = self.connections.remove(&token)?;
+        self.stop_timeout(cx, timeout);
+        Some(link)
+    }
+
+    fn stop_timeout(&mut self, cx: &mut Cx, timeout: Option<TimerId>) {
+        if let Some(timer) = timeout {
+            cx.cancel(timer);
+            self.timeouts.remove(&timer);
         }
     }
 
@@ -80,9 +116,9 @@ impl Manager {
         let Connection { link, purpose, timeout } = connection;
         let progress = match purpose {
             Purpose::Agent(transport) => self.agent(cx, link, transport),
-            Purpose::Delivery { transport, entry, message, recipients } => {
-                self.delivery(link, timeout, transport, entry, message, recipients)
-            }
+            Purpose::Idle(transport) => self.idle(cx, link, timeout, transport),
+            Purpose::Again(handed, request) => self.again(cx, link, timeout, handed, request),
+            Purpose::Delivery(handed, request) => self.delivery(cx, link, timeout, handed, request),
             Purpose::Notice { message, notice, service, announced } => {
                 self.notice(cx, link, timeout, message, notice, service, announced)
             }
@@ -90,10 +126,7 @@ impl Manager {
         match progress {
             Progress::Wait(connection) => self.keep(connection),
             Progress::Over(link) => {
-                if let Some(timer) = timeout {
-                    cx.cancel(timer);
-                    self.timeouts.remove(&timer);
-                }
+                self.stop_timeout(cx, timeout);
                 link.close(cx);
             }
         }
@@ -105,8 +138,9 @@ impl Manager {
         link.close(cx);
         match purpose {
             Purpose::Agent(_) => {}
-            Purpose::Delivery { transport, entry, message, recipients } => {
-                self.agent_lost(transport, entry, message, &recipients, "timeout receiving delivery status");
+            Purpose::Idle(transport) => self.not_idle(transport, token),
+            Purpose::Again(handed, _) | Purpose::Delivery(handed, _) => {
+                self.agent_lost(&handed, "timeout receiving delivery status");
             }
             Purpose::Notice { message, notice, service, .. } => {
                 os_log::warning!("private/{service} socket: timeout");
@@ -117,7 +151,7 @@ impl Manager {
 
     fn agent(&mut self, cx: &mut Cx, mut link: Link, transport: TransportId) -> Progress {
         match link.announced(delivery::PROTOCOL) {
-            Ok(true) => self.assign_agent(cx, link, transport),
+            Ok(true) => self.assign_agent(cx, link, transport, false),
             Ok(false) if !link.ended() => {
                 Progress::Wait(Connection { link, purpose: Purpose::Agent(transport), timeout: None })
             }
@@ -135,23 +169,118 @@ impl Manager {
         }
     }
 
-    /// An agent is free: gives it a request, or lets it go.
-    fn assign_agent(&mut self, cx: &mut Cx, mut link: Link, transport: TransportId) -> Progress {
+    /// An agent is free: gives it a request, or lets it go. `kept`: it has served one before.
+    fn assign_agent(&mut self, cx: &mut Cx, link: Link, transport: TransportId, kept: bool) -> Progress {
         let now = os_sys::time::now();
         let Some(delivery) = self.scheduler.agent_ready(now, transport) else { return Progress::Over(link) };
-        let sent = self
-            .encode_request(&delivery)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| link.send(cx, &bytes).map_err(|error| error.to_string()));
+        let request = self.encode_request(&delivery);
+        let Delivery { entry, message, recipients, .. } = delivery;
+        let handed = Handed { transport, entry, message, recipients };
+        match request {
+            Ok(request) => self.hand_over(cx, link, handed, request, kept),
+            Err(error) => {
+                self.agent_lost(&handed, &error.to_string());
+                Progress::Over(link)
+            }
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        cx: &mut Cx,
+        mut link: Link,
+        handed: Handed,
+        request: Vec<u8>,
+        kept: bool,
+    ) -> Progress {
+        let sent = link.send(cx, &request);
+        if kept && sent.is_err() {
+            self.connect_again(cx, handed, request);
+            return Progress::Over(link);
+        }
         if let Err(error) = sent {
-            self.agent_lost(transport, delivery.entry, delivery.message, &delivery.recipients, &error);
+            self.agent_lost(&handed, &error.to_string());
             return Progress::Over(link);
         }
         let timer = cx.after(self.settings.reply_timeout);
         self.timeouts.insert(timer, link.token());
-        let Delivery { entry, message, recipients, .. } = delivery;
-        let purpose = Purpose::Delivery { transport, entry, message, recipients };
+        let purpose = Purpose::Delivery(handed, kept.then_some(request));
         Progress::Wait(Connection { link, purpose, timeout: Some(timer) })
+    }
+
+    /// A kept agent left (its process may end at any time) before it saw the request: another one gets that.
+    fn connect_again(&mut self, cx: &mut Cx, handed: Handed, request: Vec<u8>) {
+        let name = self.scheduler.transport_name(handed.transport).to_owned();
+        match Link::connect(cx, &name, self.settings.format) {
+            Ok(link) => {
+                let timer = cx.after(self.settings.reply_timeout);
+                self.timeouts.insert(timer, link.token());
+                self.keep(Connection {
+                    link,
+                    purpose: Purpose::Again(handed, request),
+                    timeout: Some(timer),
+                });
+            }
+            Err(error) => self.agent_lost(&handed, &error_text(&error).to_string()),
+        }
+    }
+
+    fn again(
+        &mut self,
+        cx: &mut Cx,
+        mut link: Link,
+        timeout: Option<TimerId>,
+        handed: Handed,
+        request: Vec<u8>,
+    ) -> Progress {
+        match link.announced(delivery::PROTOCOL) {
+            Ok(true) => {
+                self.stop_timeout(cx, timeout);
+                self.hand_over(cx, link, handed, request, false)
+            }
+            Ok(false) if !link.ended() => {
+                Progress::Wait(Connection { link, purpose: Purpose::Again(handed, request), timeout })
+            }
+            Ok(false) => {
+                self.agent_lost(&handed, "premature disconnect");
+                Progress::Over(link)
+            }
+            Err(error) => {
+                self.agent_lost(&handed, &error.to_string());
+                Progress::Over(link)
+            }
+        }
+    }
+
+    /// Something happens on the connection of an agent that has nothing to do.
+    fn idle(
+        &mut self,
+        cx: &mut Cx,
+        mut link: Link,
+        timeout: Option<TimerId>,
+        transport: TransportId,
+    ) -> Progress {
+        let announced = link.announced(delivery::PROTOCOL);
+        if link.ended() || announced.is_err() {
+            self.not_idle(transport, link.token());
+            return Progress::Over(link);
+        }
+        let waiting = self.idle.entry(transport).or_default();
+        if matches!(announced, Ok(true)) && !waiting.contains(&link.token()) {
+            waiting.push(link.token());
+        }
+        let timeout = timeout.or_else(|| {
+            let timer = cx.after(IDLE_LIMIT);
+            self.timeouts.insert(timer, link.token());
+            Some(timer)
+        });
+        Progress::Wait(Connection { link, purpose: Purpose::Idle(transport), timeout })
+    }
+
+    fn not_idle(&mut self, transport: TransportId, token: Token) {
+        if let Some(waiting) = self.idle.get_mut(&transport) {
+            waiting.retain(|one| *one != token);
+        }
     }
 
     fn encode_request(&self, delivery: &Delivery) -> Result<Vec<u8>, Error> {
@@ -180,21 +309,29 @@ impl Manager {
 
     fn delivery(
         &mut self,
+        cx: &mut Cx,
         mut link: Link,
         timeout: Option<TimerId>,
-        transport: TransportId,
-        entry: EntryId,
-        message: MessageId,
-        recipients: Vec<RecipientIndex>,
+        handed: Handed,
+        request: Option<Vec<u8>>,
     ) -> Progress {
-        match link.take::<DeliveryReply>() {
-            Ok(Some(reply)) => self.delivered(entry, message, &recipients, &reply),
-            Ok(None) if !link.ended() => {
-                let purpose = Purpose::Delivery { transport, entry, message, recipients };
-                return Progress::Wait(Connection { link, purpose, timeout });
+        match (link.take::<DeliveryReply>(), request) {
+            (Ok(Some(reply)), _) => {
+                self.delivered(handed.entry, handed.message, &handed.recipients, &reply);
+                self.stop_timeout(cx, timeout);
+                link.expect_announcement();
+                return self.idle(cx, link, None, handed.transport);
             }
-            Ok(None) => self.agent_lost(transport, entry, message, &recipients, "premature disconnect"),
-            Err(_) => self.agent_lost(transport, entry, message, &recipients, "malformed response"),
+            (Ok(None), request) if !link.ended() => {
+                return Progress::Wait(Connection {
+                    link,
+                    purpose: Purpose::Delivery(handed, request),
+                    timeout,
+                });
+            }
+            (Ok(None), Some(request)) => self.connect_again(cx, handed, request),
+            (Ok(None), None) => self.agent_lost(&handed, "premature disconnect"),
+            (Err(_), _) => self.agent_lost(&handed, "malformed response"),
         }
         Progress::Over(link)
     }
@@ -215,23 +352,16 @@ impl Manager {
         self.scheduler.finished(os_sys::time::now(), entry, report_of(reply));
     }
 
-    fn agent_lost(
-        &mut self,
-        transport: TransportId,
-        entry: EntryId,
-        id: MessageId,
-        recipients: &[RecipientIndex],
-        why: &str,
-    ) {
-        os_log::warning!("private/{} socket: {why}", self.scheduler.transport_name(transport));
-        if let Some(message) = self.messages.get_mut(&id) {
+    fn agent_lost(&mut self, handed: &Handed, why: &str) {
+        os_log::warning!("private/{} socket: {why}", self.scheduler.transport_name(handed.transport));
+        if let Some(message) = self.messages.get_mut(&handed.message) {
             message.deferred = true;
             message.unlogged = true;
-            for index in recipients {
+            for index in &handed.recipients {
                 message.recipients.remove(index);
             }
         }
-        self.scheduler.finished(os_sys::time::now(), entry, Report::AgentLost(LOST.to_owned()));
+        self.scheduler.finished(os_sys::time::now(), handed.entry, Report::AgentLost(LOST.to_owned()));
     }
 
     /// Sends a request to the bounce, defer or trace service.

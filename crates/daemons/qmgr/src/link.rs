@@ -78,6 +78,11 @@ impl Link {
         Ok(self.announced)
     }
 
+    /// A reply has come, and another announcement may follow.
+    pub const fn expect_announcement(&mut self) {
+        self.announced = false;
+    }
+
     /// The next list, if it is complete.
     ///
     /// # Errors

@@ -62,6 +62,8 @@ pub struct Manager {
     names: HashMap<QueueId, MessageId>,
     pub(crate) connections: HashMap<Token, Connection>,
     pub(crate) timeouts: HashMap<TimerId, Token>,
+    /// Connections of agents that have nothing to do.
+    pub(crate) idle: HashMap<TransportId, Vec<Token>>,
     /// Connections to be tried again because the listener's queue was full.
     pub(crate) retries: HashMap<TimerId, TransportId>,
     incoming: QueueScan,
@@ -98,6 +100,7 @@ impl Manager {
             names: HashMap::new(),
             connections: HashMap::new(),
             timeouts: HashMap::new(),
+            idle: HashMap::new(),
             retries: HashMap::new(),
             incoming: QueueScan::new(Queue::Incoming),
             deferred: QueueScan::new(Queue::Deferred),

@@ -15,6 +15,8 @@ pub const SPEC: Spec = Spec { announce: Some(PROTOCOL), ..Spec::new("agent") };
 
 /// Recipients of one request at the most.
 const RECIPIENT_LIMIT: i32 = 10_000;
+/// Requests on one connection at the most, so that a busy process ends some day (`max_use` counts connections).
+const REQUEST_LIMIT: usize = 100;
 
 /// A delivery agent that may serve several requests at a time.
 pub trait Agent: Send + Sync {
@@ -38,7 +40,8 @@ pub struct AgentService<A> {
 
 impl<A: Agent> PoolService for AgentService<A> {
     fn serve(&self, client: Client) {
-        serve(&self.context, client, &mut |job| self.agent.deliver(job));
+        let more = || self.agent.tables_changed().is_none();
+        serve_kept(&self.context, client, &mut |job| self.agent.deliver(job), &more);
     }
 
     fn tables_changed(&self) -> Option<String> {
@@ -48,27 +51,48 @@ impl<A: Agent> PoolService for AgentService<A> {
 
 /// Serves one queue manager connection: one request, one reply.
 pub fn serve(context: &Arc<Context>, client: Client, deliver: &mut dyn FnMut(&mut Job)) {
+    serve_kept(context, client, deliver, &|| false);
+}
+
+/// Serves one queue manager connection, and announces itself again after each reply as long as `more` says so: our queue
+/// manager then sends the next request on the same connection, the reference's closes it.
+pub fn serve_kept(
+    context: &Arc<Context>,
+    client: Client,
+    deliver: &mut dyn FnMut(&mut Job),
+    more: &dyn Fn() -> bool,
+) {
     let Stream::Unix(stream) = client.stream else {
         os_log::warning!("delivery request on a network socket");
         return;
     };
+    let mut session = client.session;
     let mut connection = Connection::from_stream(stream, context.format);
-    match connection
-        .set_timeout(context.ipc_timeout)
-        .map_err(Error::from)
-        .and_then(|()| serve_connection(context, &mut connection, deliver))
-    {
+    let mut dialogue = || -> Result<(), Error> {
+        connection.set_timeout(context.ipc_timeout)?;
+        for _ in 1..REQUEST_LIMIT {
+            serve_request(context, &mut connection, deliver)?;
+            if !more() {
+                return connection.wait_for_close();
+            }
+            connection.announce(PROTOCOL)?;
+            connection.flush()?;
+            if !session.wait_for_request(connection.stream())? {
+                return Ok(());
+            }
+        }
+        serve_request(context, &mut connection, deliver)?;
+        connection.wait_for_close()
+    };
+    match dialogue() {
         // The queue manager connects ahead of time and may leave without a request.
         Ok(()) | Err(Error::Closed) => {}
         Err(error) => os_log::warning!("delivery request: {error}"),
     }
 }
 
-/// The dialogue after the announcement.
-///
-/// # Errors
-/// [`Error::Closed`] when the client leaves without a request.
-pub fn serve_connection(
+/// One request and its reply (buffered), after the announcement.
+fn serve_request(
     context: &Arc<Context>,
     connection: &mut Connection,
     deliver: &mut dyn FnMut(&mut Job),
@@ -76,13 +100,14 @@ pub fn serve_connection(
     let reply = match read_request(connection) {
         Err(error @ (Error::Malformed(_) | Error::TooLarge)) => {
             os_log::warning!("malformed delivery request: {error}");
-            DeliveryReply { status: -1, ..DeliveryReply::default() }
+            connection.send(&DeliveryReply { status: -1, ..DeliveryReply::default() })?;
+            connection.wait_for_close()?;
+            return Err(Error::Closed);
         }
         Err(error) => return Err(error),
         Ok((request, recipients)) => perform(context, request, recipients, deliver),
     };
-    connection.send(&reply)?;
-    connection.wait_for_close()
+    connection.send(&reply)
 }
 
 fn read_request(connection: &mut Connection) -> Result<(DeliveryRequest, Vec<RecipientInfo>), Error> {

@@ -21,7 +21,7 @@ pub mod postmaster;
 mod report;
 mod stats;
 
-pub use agent::{Agent, AgentService, SPEC, serve, serve_connection};
+pub use agent::{Agent, AgentService, SPEC, serve, serve_kept};
 pub use context::Context;
 pub use job::Job;
 pub use log_line::{LogLine, Via};
