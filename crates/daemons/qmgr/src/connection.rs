@@ -36,7 +36,7 @@ pub struct Connection {
 enum Purpose {
     /// Waits for an agent to become free.
     Agent(TransportId),
-    /// An agent that has served a request, and will announce itself again or leave; then it waits for work.
+    /// An agent that has served a request and waits for another one.
     Idle(TransportId),
     /// As `Agent`, but what it will get is decided: a request that a kept agent left without a reply.
     Again(Handed, Vec<u8>),
@@ -116,7 +116,11 @@ impl Manager {
         let Connection { link, purpose, timeout } = connection;
         let progress = match purpose {
             Purpose::Agent(transport) => self.agent(cx, link, transport),
-            Purpose::Idle(transport) => self.idle(cx, link, timeout, transport),
+            Purpose::Idle(transport) => {
+                // It leaves; it has nothing else to say.
+                self.not_idle(transport, link.token());
+                Progress::Over(link)
+            }
             Purpose::Again(handed, request) => self.again(cx, link, timeout, handed, request),
             Purpose::Delivery(handed, request) => self.delivery(cx, link, timeout, handed, request),
             Purpose::Notice { message, notice, service, announced } => {
@@ -252,29 +256,17 @@ impl Manager {
         }
     }
 
-    /// Something happens on the connection of an agent that has nothing to do.
-    fn idle(
-        &mut self,
-        cx: &mut Cx,
-        mut link: Link,
-        timeout: Option<TimerId>,
-        transport: TransportId,
-    ) -> Progress {
-        let announced = link.announced(delivery::PROTOCOL);
-        if link.ended() || announced.is_err() {
-            self.not_idle(transport, link.token());
+    /// An agent has served its request. One of ours announces itself again together with its reply, and is kept; the
+    /// reference's goes on (and holds the queue file) only when we close.
+    fn served(&mut self, cx: &mut Cx, mut link: Link, transport: TransportId) -> Progress {
+        link.expect_announcement();
+        if !matches!(link.announced(delivery::PROTOCOL), Ok(true)) {
             return Progress::Over(link);
         }
-        let waiting = self.idle.entry(transport).or_default();
-        if matches!(announced, Ok(true)) && !waiting.contains(&link.token()) {
-            waiting.push(link.token());
-        }
-        let timeout = timeout.or_else(|| {
-            let timer = cx.after(IDLE_LIMIT);
-            self.timeouts.insert(timer, link.token());
-            Some(timer)
-        });
-        Progress::Wait(Connection { link, purpose: Purpose::Idle(transport), timeout })
+        let timer = cx.after(IDLE_LIMIT);
+        self.timeouts.insert(timer, link.token());
+        self.idle.entry(transport).or_default().push(link.token());
+        Progress::Wait(Connection { link, purpose: Purpose::Idle(transport), timeout: Some(timer) })
     }
 
     fn not_idle(&mut self, transport: TransportId, token: Token) {
@@ -319,8 +311,7 @@ impl Manager {
             (Ok(Some(reply)), _) => {
                 self.delivered(handed.entry, handed.message, &handed.recipients, &reply);
                 self.stop_timeout(cx, timeout);
-                link.expect_announcement();
-                return self.idle(cx, link, None, handed.transport);
+                return self.served(cx, link, handed.transport);
             }
             (Ok(None), request) if !link.ended() => {
                 return Progress::Wait(Connection {
