@@ -15,6 +15,7 @@ mod garbage;
 mod generic;
 mod limits;
 mod notices;
+mod postconf;
 mod relay;
 mod rewriting;
 mod smtpd;
