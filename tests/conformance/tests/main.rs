@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 mod access;
+mod bounce;
 mod cleanup;
 mod commands;
 mod delivery;

@@ -70,6 +70,15 @@ pub struct Notice<'a> {
     pub verp: Option<&'a str>,
 }
 
+/// What became of a request that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// All notices that are due are queued.
+    Done,
+    /// Nobody is to be told; the log stays.
+    Nobody,
+}
+
 /// Why a notice is not queued.
 #[derive(Debug)]
 enum NotSent {
@@ -100,31 +109,39 @@ impl std::fmt::Display for NotSent {
 
 impl Notice<'_> {
     /// Sends what is due to the sender and to the postmaster. `Err`: something is not queued, already logged.
-    pub fn send(&self, entries: &[LogEntry]) -> Result<(), ()> {
+    pub fn send(&self, entries: &[LogEntry]) -> Result<Sent, ()> {
         let recipients: Vec<Recipient> = entries.iter().map(recipient).collect();
         let sender = self.message.sender.as_str();
-        let double_bounce = format!("{}@{}", self.settings.double_bounce_sender, self.settings.myhostname);
+        let double_bounce = self.settings.double_bounce();
         if sender.eq_ignore_ascii_case(&double_bounce) {
+            if matches!(self.kind, NoticeKind::Success | NoticeKind::Verify) {
+                os_log::info!(
+                    "{}: not sending trace/success notification for double-bounce message",
+                    self.id
+                );
+                return Ok(Sent::Nobody);
+            }
             os_log::warning!("{}: undeliverable postmaster notification discarded", self.id);
-            return Ok(());
+            return Ok(Sent::Done);
         }
         if sender.is_empty() {
-            return self.to_postmaster_instead(&recipients);
+            return self.to_postmaster_instead(&recipients).map(|()| Sent::Done);
         }
         let wanted: Vec<&Recipient> = recipients.iter().filter(|r| r.is_wanted(self.kind.report())).collect();
-        if !wanted.is_empty() {
+        let unknown = recipients.is_empty() && self.kind == NoticeKind::Failure;
+        if unknown || !wanted.is_empty() {
             self.to_sender(&wanted)?;
         }
         let (class, address) = match self.kind {
             NoticeKind::Failure => (self.settings.notify_bounce, &self.settings.bounce_recipient),
             NoticeKind::Delay => (self.settings.notify_delay, &self.settings.delay_recipient),
-            NoticeKind::Success | NoticeKind::Verify => return Ok(()),
+            NoticeKind::Success | NoticeKind::Verify => return Ok(Sent::Done),
         };
         if class {
             let all: Vec<&Recipient> = recipients.iter().collect();
             self.post(Audience::Postmaster, address, &all)?;
         }
-        Ok(())
+        Ok(Sent::Done)
     }
 
     /// One notice, or with VERP one for each recipient.
@@ -153,7 +170,7 @@ impl Notice<'_> {
             }
             NoticeKind::Failure | NoticeKind::Delay => Ok(()),
             NoticeKind::Success | NoticeKind::Verify if settings.notify_double_bounce => {
-                self.post(Audience::DoubleBounce, &settings.double_bounce_recipient, &all)
+                self.post(Audience::Sender, &settings.double_bounce_recipient, &all)
             }
             NoticeKind::Success | NoticeKind::Verify => {
                 os_log::info!(
@@ -184,11 +201,9 @@ impl Notice<'_> {
         let arrival = original.as_ref().map(|o| o.arrival).filter(|&arrival| arrival > 0);
         let arrival_date = arrival.map(header_date);
         let lifetime = settings.queue_lifetime.as_secs().cast_signed();
-        let until =
-            arrival.filter(|_| self.kind == NoticeKind::Delay).map(|arrival| header_date(arrival + lifetime));
+        let until = (self.kind == NoticeKind::Delay).then(|| header_date(arrival.unwrap_or(0) + lifetime));
         let message_id = original.as_ref().and_then(|o| o.message_id.clone()).filter(|_| settings.threaded);
-        let sender =
-            if self.message.sender.is_empty() { String::new() } else { to_external(&self.message.sender) };
+        let sender = original.as_ref().map(|o| to_external(&o.sender));
         let macros = Macros { lookup: &|name| settings.macro_value(self.kind.template_name(), name) };
         let report = Report {
             kind: self.kind.report(),
@@ -206,13 +221,14 @@ impl Notice<'_> {
             date: &date,
             now,
             queue_id: self.id.as_str(),
-            sender: &sender,
+            sender: sender.as_deref(),
             envelope_id: &self.message.envelope_id,
             arrival: arrival_date.as_deref(),
             retry_until: until.as_deref(),
             smtputf8: SendOptions(self.message.sendopts).has(SendOptions::UTF8_REQUESTED),
             in_reply_to: message_id.as_deref(),
             attach,
+            is_there: original.is_some(),
             recipients,
             macros: &macros,
         };
@@ -221,11 +237,14 @@ impl Notice<'_> {
 
     fn write(&self, report: &Report<'_>, to: &str, original: Option<&mut Original>) -> Result<(), NotSent> {
         let settings = self.settings;
-        let double_bounce = format!("{}@{}", settings.double_bounce_sender, settings.myhostname);
-        let (sender, whom) = match report.audience {
-            Audience::Sender => ("", "sender"),
-            Audience::Postmaster | Audience::DoubleBounce => (double_bounce.as_str(), "postmaster"),
+        let double_bounce = settings.double_bounce();
+        let whom = match report.audience {
+            Audience::Sender => "sender",
+            Audience::Postmaster | Audience::DoubleBounce => "postmaster",
         };
+        // A notice that stands in for one to a null sender must not come back either.
+        let to_sender = report.audience == Audience::Sender && !self.message.sender.is_empty();
+        let sender = if to_sender { "" } else { double_bounce.as_str() };
         let envelope = PostEnvelope { sender, recipient: to, trace_flags: 0, flags: self.utf8_flag() };
         let mail = MailSystem { myhostname: &settings.myhostname, mail_name: &settings.mail_name };
         let mut post = Post::begin(&settings.cleanup, settings.format, settings.ipc_timeout, envelope, mail)?;
@@ -233,7 +252,7 @@ impl Notice<'_> {
         for line in report.head() {
             post.line(line.as_bytes())?;
         }
-        if let Some(original) = original.filter(|_| report.attach != Attach::Unavailable) {
+        if let Some(original) = original {
             let mut copy = |bytes: &[u8], terminated: bool| {
                 let sent = if terminated { post.line(bytes) } else { post.fragment(bytes) };
                 sent.map_err(NotSent::from)
@@ -253,12 +272,14 @@ impl Notice<'_> {
 
     /// RET, `bounce_size_limit`, and who is told.
     fn attach(&self, audience: Audience, original: Option<&Original>) -> Attach {
-        let Some(original) = original else { return Attach::Unavailable };
-        let small =
-            original.size > 0 && (self.settings.size_limit == 0 || original.size <= self.settings.size_limit);
+        let small = original.is_none_or(|original| {
+            original.size > 0 && (self.settings.size_limit == 0 || original.size <= self.settings.size_limit)
+        });
         let full = match (self.kind, audience) {
             (NoticeKind::Failure, Audience::DoubleBounce) => true,
             (NoticeKind::Failure, Audience::Sender) => self.message.ret_flags != 2,
+            // Nobody else is told of it.
+            (NoticeKind::Delay, Audience::Postmaster) => self.message.sender.is_empty(),
             (NoticeKind::Failure, Audience::Postmaster)
             | (NoticeKind::Delay | NoticeKind::Success | NoticeKind::Verify, _) => false,
         };

@@ -15,6 +15,8 @@ pub struct Original {
     /// Size of the content in bytes; 0: not known.
     pub size: i64,
     data_offset: u64,
+    /// Its sender, internal form.
+    pub sender: String,
     /// Its Message-Id, if recorded.
     pub message_id: Option<String>,
 }
@@ -25,11 +27,14 @@ impl Original {
         let file = match spool.open_file(queue, id) {
             Ok(file) => file,
             Err(error) => {
-                os_log::warning!("{id}: open {}: {error}", queue.name());
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    os_log::warning!("{id}: open {}: {}", queue.name(), os_sys::error_text(&error));
+                }
                 return None;
             }
         };
-        let mut original = Self { file, arrival: 0, size: 0, data_offset: 0, message_id: None };
+        let mut original =
+            Self { file, arrival: 0, size: 0, data_offset: 0, sender: String::new(), message_id: None };
         match original.read_envelope() {
             Ok(()) if original.data_offset > 0 => Some(original),
             Ok(()) => None,
@@ -54,6 +59,7 @@ impl Original {
                     let text = String::from_utf8_lossy(record.data);
                     self.arrival = text.split(' ').next().and_then(|t| t.parse().ok()).unwrap_or(0);
                 }
+                Kind::Sender => self.sender = String::from_utf8_lossy(record.data).into_owned(),
                 Kind::Message if after_content => return Ok(()),
                 Kind::Message => {
                     // The extracted segment follows the content.

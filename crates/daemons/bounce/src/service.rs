@@ -9,7 +9,7 @@ use proto_ipc::bounce::{Append, MessageInfo, Request, Status, flags};
 use proto_ipc::delivery::RecipientInfo;
 use proto_ipc::{Connection, StatusReply};
 
-use crate::notice::{Notice, NoticeKind};
+use crate::notice::{Notice, NoticeKind, Sent};
 use crate::settings::Settings;
 use crate::templates;
 
@@ -77,21 +77,29 @@ impl Bounce {
             }
         };
         let there = self.spool.log_length(self.log, &id).ok().flatten().is_some();
-        if entries.is_empty() && (there || self.log != DeliveryLog::Bounce) {
+        if entries.is_empty() && there {
             self.remove_log(&id);
             return 0;
         }
-        if entries.is_empty() && !there {
-            return 0;
+        let is_notice =
+            message.sender.is_empty() || message.sender.eq_ignore_ascii_case(&self.settings.double_bounce());
+        if verp.is_some() && is_notice {
+            os_log::warning!("request to send VERP-style notification of bounced mail");
+        }
+        let mut entries = entries;
+        let mut verp = verp;
+        if verp.is_some() && entries.is_empty() {
+            entries.push(unavailable());
+            verp = None;
         }
         let notice =
             Notice { settings: &self.settings, spool: &self.spool, id: &id, queue, message, kind, verp };
         match notice.send(&entries) {
-            Ok(()) => {
+            Ok(sent) => {
                 if message.flags & flags::DELETE_RECIPIENTS != 0 {
                     notice.mark_done(&entries);
                 }
-                if kind != NoticeKind::Delay {
+                if kind != NoticeKind::Delay && sent == Sent::Done {
                     self.remove_log(&id);
                 }
                 0
@@ -101,6 +109,10 @@ impl Bounce {
     }
 
     fn one(&self, message: &MessageInfo, recipient: &RecipientInfo, status: &Status) -> i32 {
+        if self.log != DeliveryLog::Bounce {
+            os_log::warning!("wrong service name \"{}\" for one-recipient bouncing", self.log.name());
+            return FAILED;
+        }
         let Some((id, queue)) = message_place(message) else { return FAILED };
         let entries = [entry(self.log, recipient, status)];
         let kind = NoticeKind::Failure;
@@ -134,7 +146,11 @@ impl PoolService for Bounce {
             connection.set_timeout(self.settings.ipc_timeout)?;
             let status = match connection.receive::<Request>() {
                 Ok(request) => self.perform(request),
-                Err(error @ (proto_ipc::Error::Malformed(_) | proto_ipc::Error::TooLarge)) => {
+                Err(proto_ipc::Error::Malformed(text)) => {
+                    os_log::warning!("{text}");
+                    FAILED
+                }
+                Err(error @ proto_ipc::Error::TooLarge) => {
                     os_log::warning!("malformed request: {error}");
                     FAILED
                 }
@@ -153,7 +169,7 @@ impl PoolService for Bounce {
 fn queue_id(text: &str) -> Option<QueueId> {
     let id = QueueId::parse(text).ok();
     if id.is_none() {
-        os_log::warning!("malformed request: bad queue id \"{}\"", proto_ipc::clean(text));
+        os_log::warning!("malformed queue id: {}", proto_ipc::clean(text));
     }
     id
 }
@@ -167,16 +183,28 @@ fn message_place(message: &MessageInfo) -> Option<(QueueId, Queue)> {
     Some((id, queue?))
 }
 
+/// Whom a VERP notice is about when there is no log.
+fn unavailable() -> LogEntry {
+    LogEntry {
+        recipient: "(recipient address unavailable)".into(),
+        original_recipient: String::new(),
+        offset: 0,
+        dsn_orig_rcpt: String::new(),
+        notify: Notify(0),
+        action: mail_status::Action::Failed,
+        detail: mail_status::Detail::new(Dsn::new(5, 0, 0), "(error report unavailable)"),
+    }
+}
+
 fn entry(log: DeliveryLog, recipient: &RecipientInfo, status: &Status) -> LogEntry {
     let default = match log {
         DeliveryLog::Bounce => Dsn::new(5, 0, 0),
         DeliveryLog::Defer => Dsn::new(4, 0, 0),
         DeliveryLog::Trace => Dsn::new(2, 0, 0),
     };
-    let external = |address: &str| if address.is_empty() { String::new() } else { to_external(address) };
     LogEntry {
-        recipient: external(&recipient.recipient),
-        original_recipient: external(&recipient.original_recipient),
+        recipient: to_external(&recipient.recipient),
+        original_recipient: to_external(&recipient.original_recipient),
         offset: u64::try_from(recipient.offset).unwrap_or(0),
         dsn_orig_rcpt: recipient.dsn_orig_rcpt.clone(),
         notify: Notify(recipient.notify_flags),

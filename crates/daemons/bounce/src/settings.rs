@@ -91,6 +91,11 @@ impl Settings {
         })
     }
 
+    /// The sender of postmaster notices.
+    pub fn double_bounce(&self) -> String {
+        format!("{}@{}", self.double_bounce_sender, self.myhostname)
+    }
+
     /// The value of a macro in the template `kind`: a parameter of this service, times also with a unit suffix
     /// (`…_hours`). A time that is less than one unit draws a warning.
     pub fn macro_value(&self, kind: &str, name: &str) -> Option<String> {

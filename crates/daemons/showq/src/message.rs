@@ -147,8 +147,7 @@ impl<'a> Entry<'a> {
             }
         };
         for entry in entries {
-            let recipient =
-                if entry.recipient.is_empty() { "<>".to_owned() } else { self.clean(&entry.recipient) };
+            let recipient = self.clean(&entry.recipient);
             self.remember(&recipient);
             self.message.recipients.push(Recipient {
                 original_recipient: self.clean(&entry.original_recipient),

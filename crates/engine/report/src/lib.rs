@@ -75,8 +75,6 @@ pub enum Attach {
     Full,
     /// Its header.
     Headers,
-    /// Nothing: it is gone.
-    Unavailable,
 }
 
 /// A notice about one message.
@@ -102,8 +100,8 @@ pub struct Report<'a> {
     pub now: i64,
     /// ID of the message told about.
     pub queue_id: &'a str,
-    /// Its sender, external form; empty: null sender.
-    pub sender: &'a str,
+    /// Its sender, external form; empty: null sender; `None`: not known, as the message is gone.
+    pub sender: Option<&'a str>,
     /// Its ENVID, decoded, or empty.
     pub envelope_id: &'a str,
     /// Its arrival, as a date header value; `None`: not known.
@@ -116,6 +114,8 @@ pub struct Report<'a> {
     pub in_reply_to: Option<&'a str>,
     /// What is attached.
     pub attach: Attach,
+    /// The message can be read. If not, the notice says so in its place.
+    pub is_there: bool,
     /// Whom it is about.
     pub recipients: &'a [&'a Recipient],
     /// Values for the template.
@@ -128,12 +128,9 @@ impl Report<'_> {
     }
 
     /// The sender as shown: a null sender is the mail system of this host.
-    fn shown_sender(&self) -> String {
-        if self.sender.is_empty() {
-            format!("MAILER-DAEMON@{}", self.myhostname)
-        } else {
-            self.sender.to_owned()
-        }
+    fn shown_sender(&self) -> Option<String> {
+        let sender = self.sender?;
+        Some(if sender.is_empty() { format!("MAILER-DAEMON@{}", self.myhostname) } else { sender.to_owned() })
     }
 
     /// All lines before the original message, without `Received`, which holds the queue ID of the notice.
@@ -151,10 +148,7 @@ impl Report<'_> {
     /// All lines after it.
     #[must_use]
     pub fn tail(&self) -> Vec<String> {
-        match self.attach {
-            Attach::Full | Attach::Headers => vec![String::new(), format!("--{}--", self.boundary())],
-            Attach::Unavailable => Vec::new(),
-        }
+        if self.is_there { vec![String::new(), format!("--{}--", self.boundary())] } else { Vec::new() }
     }
 
     fn header(&self) -> Vec<String> {
@@ -203,9 +197,7 @@ impl Report<'_> {
             lines.extend(self.template.text(self.macros));
         }
         for recipient in self.recipients {
-            let expanded = if recipient.original.is_empty()
-                || recipient.original.eq_ignore_ascii_case(&recipient.address)
-            {
+            let expanded = if recipient.original.is_empty() {
                 String::new()
             } else {
                 format!(" (expanded from <{}>)", recipient.original)
@@ -236,8 +228,9 @@ impl Report<'_> {
             lines.push(format!("Original-Envelope-Id: {}", self.envelope_id));
         }
         lines.push(format!("X-{}-Queue-ID: {}", self.mail_name, self.queue_id));
-        let sender = self.shown_sender();
-        lines.push(format!("X-{}-Sender: {}; {sender}", self.mail_name, self.address_type(&sender)));
+        if let Some(sender) = self.shown_sender() {
+            lines.push(format!("X-{}-Sender: {}; {sender}", self.mail_name, self.address_type(&sender)));
+        }
         if let Some(arrival) = self.arrival {
             lines.push(format!("Arrival-Date: {arrival}"));
         }
@@ -285,10 +278,6 @@ impl Report<'_> {
     }
 
     fn original_head(&self, lines: &mut Vec<String>) {
-        if self.attach == Attach::Unavailable {
-            lines.extend([String::new(), "\t--- Undelivered message unavailable ---".into()]);
-            return;
-        }
         let undelivered = match self.kind {
             Kind::Failure | Kind::Delay => "Undelivered ",
             Kind::Success | Kind::Verify => "",
@@ -306,7 +295,11 @@ impl Report<'_> {
             format!("Content-Type: {kind}"),
             "Content-Transfer-Encoding: 8bit".into(),
             String::new(),
-            format!("Return-Path: <{}>", self.shown_sender()),
+            if self.is_there {
+                format!("Return-Path: <{}>", self.shown_sender().unwrap_or_default())
+            } else {
+                "\t--- Undelivered message unavailable ---".into()
+            },
         ]);
     }
 }
@@ -352,13 +345,14 @@ mod tests {
             date: "DATE",
             now: 7,
             queue_id: "QID",
-            sender: "alice@example.com",
+            sender: Some("alice@example.com"),
             envelope_id: "",
             arrival: Some("ARRIVAL"),
             retry_until: None,
             smtputf8: false,
             in_reply_to: None,
             attach: Attach::Full,
+            is_there: true,
             recipients: &[&recipient],
             macros: &macros,
         };

@@ -38,7 +38,7 @@ impl Default for LogSettings {
 /// whoever has an internal one converts it with `mail_address::to_external` first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Recipient; empty for the null address.
+    /// Recipient; the null address is empty when written, and `<>` when read.
     pub recipient: String,
     /// Original recipient; empty: none known. Not written when equal to the recipient but for case.
     pub original_recipient: String,
@@ -55,21 +55,20 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
-    /// What an entry without status and action means: 4.0.0 delayed in the defer log, 5.0.0 failed in the bounce log.
+    /// What an entry means that says nothing: 4.0.0 delayed in the defer log, 5.0.0 failed in the others.
     fn empty(log: DeliveryLog) -> Self {
         let (dsn, action) = match log {
             DeliveryLog::Defer => (Dsn::new(4, 0, 0), Action::Delayed),
-            DeliveryLog::Bounce => (Dsn::new(5, 0, 0), Action::Failed),
-            DeliveryLog::Trace => (Dsn::new(2, 0, 0), Action::Delivered),
+            DeliveryLog::Bounce | DeliveryLog::Trace => (Dsn::new(5, 0, 0), Action::Failed),
         };
         Self {
-            recipient: String::new(),
+            recipient: "(recipient address unavailable)".to_owned(),
             original_recipient: String::new(),
             offset: 0,
             dsn_orig_rcpt: String::new(),
             notify: Notify(0),
             action,
-            detail: Detail::new(dsn, ""),
+            detail: Detail::new(dsn, "(description unavailable)"),
         }
     }
 
@@ -113,17 +112,23 @@ impl LogEntry {
         out
     }
 
-    fn take_line(&mut self, line: &str) {
+    /// Takes a line; what is wrong with it, if it is not understood.
+    fn take_line(&mut self, line: &str) -> Option<String> {
         if let Some(old) = line.strip_prefix('<') {
             if let Some((address, reason)) = old.split_once(">: ") {
                 address.clone_into(&mut self.recipient);
-                reason.clone_into(&mut self.detail.reason);
+                if !reason.is_empty() {
+                    reason.clone_into(&mut self.detail.reason);
+                }
             }
-            return;
+            return None;
         }
-        let Some((name, value)) = line.split_once('=') else { return };
+        let Some((name, value)) = line.split_once('=') else {
+            return Some("malformed record: missing '=' after attribute name".to_owned());
+        };
+        let (name, value) = (name.trim(), value.trim_start());
         match name {
-            "recipient" => self.recipient = if value == "<>" { String::new() } else { value.to_owned() },
+            "recipient" => value.clone_into(&mut self.recipient),
             "original_recipient" => value.clone_into(&mut self.original_recipient),
             "offset" => self.offset = value.parse().unwrap_or(0),
             "dsn_orig_rcpt" => value.clone_into(&mut self.dsn_orig_rcpt),
@@ -134,9 +139,11 @@ impl LogEntry {
             "diag_text" => set_second(&mut self.detail.diagnostic, value),
             "mta_type" => self.detail.remote_mta = Some((value.to_owned(), String::new())),
             "mta_mname" => set_second(&mut self.detail.remote_mta, value),
+            "reason" if value.is_empty() => {}
             "reason" => value.clone_into(&mut self.detail.reason),
-            _unknown => {}
+            _unknown => return Some(format!("unknown attribute name: {}, ignored", clean(name))),
         }
+        None
     }
 }
 
@@ -173,7 +180,9 @@ impl<D: Disk> Spool<D> {
     /// Those of open(2) and read(2).
     pub fn read_log(&self, log: DeliveryLog, id: &QueueId) -> io::Result<Vec<LogEntry>> {
         match File::open(self.log_path(log, id)) {
-            Ok(file) => Entries { log, lines: BufReader::with_capacity(64 * 1024, file) }.collect(),
+            Ok(file) => {
+                Entries { log, id: id.as_str(), lines: BufReader::with_capacity(64 * 1024, file) }.collect()
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -239,12 +248,13 @@ impl<D: Disk> Spool<D> {
     }
 }
 
-struct Entries<R> {
+struct Entries<'a, R> {
     log: DeliveryLog,
+    id: &'a str,
     lines: R,
 }
 
-impl<R: BufRead> Entries<R> {
+impl<R: BufRead> Entries<'_, R> {
     /// The next line without its line feed; `None` at the end.
     fn line(&mut self) -> io::Result<Option<String>> {
         let mut line = Vec::new();
@@ -257,20 +267,24 @@ impl<R: BufRead> Entries<R> {
         Ok(Some(String::from_utf8_lossy(&line).into_owned()))
     }
 
+    /// The next entry. One that is not followed by an empty line was never completed, and does not count.
     fn entry(&mut self) -> io::Result<Option<LogEntry>> {
         let mut entry = None;
         while let Some(line) = self.line()? {
             if !line.is_empty() {
-                entry.get_or_insert_with(|| LogEntry::empty(self.log)).take_line(&line);
+                let entry = entry.get_or_insert_with(|| LogEntry::empty(self.log));
+                if let Some(problem) = entry.take_line(&line) {
+                    os_log::warning!("{}/{}: {problem}", self.log.name(), self.id);
+                }
             } else if entry.is_some() {
-                break;
+                return Ok(entry);
             }
         }
-        Ok(entry)
+        Ok(None)
     }
 }
 
-impl<R: BufRead> Iterator for Entries<R> {
+impl<R: BufRead> Iterator for Entries<'_, R> {
     type Item = io::Result<LogEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -313,8 +327,9 @@ mod tests {
         let mut text = sample().to_text(true);
         text.push_str(&sample().to_text(false));
         text.push_str("\n<b@x.example>: an old reason\n\n");
-        let found: Vec<_> =
-            Entries { log: DeliveryLog::Defer, lines: text.as_bytes() }.collect::<Result<_, _>>().unwrap();
+        let found: Vec<_> = Entries { log: DeliveryLog::Defer, id: "ID", lines: text.as_bytes() }
+            .collect::<Result<_, _>>()
+            .unwrap();
         let mut first = sample();
         first.original_recipient.clear();
         assert_eq!(found.len(), 3);

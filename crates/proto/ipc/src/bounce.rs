@@ -219,7 +219,7 @@ impl AnyRequest {
                 let (recipient, status) = self.recipient_and_status().ok_or("missing recipient or status")?;
                 Ok(Request::One(message, recipient, status))
             }
-            other => Err(format!("unknown command {other}")),
+            other => Err(format!("unknown command: {other}")),
         }
     }
 

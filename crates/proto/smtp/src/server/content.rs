@@ -163,6 +163,7 @@ impl Body {
             return;
         }
         if first && is_from_line(line) {
+            self.first = true;
             let mut text = b"X-Mailbox-Line: ".to_vec();
             text.extend_from_slice(line);
             put(&mut self.block, kind, &text);
