@@ -55,27 +55,22 @@ pub struct Options {
 fn main() {
     let options = options();
     println!(
+        "{} messages a run, {} runs, {} processors, queue on {}\n",
+        options.messages,
+        options.rounds,
+        std::thread::available_parallelism().map_or(0, usize::from),
+        measure::file_system(&std::env::temp_dir()).unwrap_or_default(),
+    );
+    println!(
         "| scenario | system | messages/s | CPU ms/message | context switches/message | system calls/message |"
     );
     println!("|---|---|---|---|---|---|");
-    for &scenario in &options.scenarios {
-        if scenario == Scenario::Idle {
-            continue;
-        }
-        for _ in 0..options.rounds {
-            for target in &options.targets {
-                let speed = load::run(scenario, target, options.messages);
-                let calls = measure::optional(load::system_calls(scenario, target));
-                println!(
-                    "| {} | {} | {:.0} | {:.2} | {:.1} | {calls} |",
-                    scenario.name(),
-                    name(target),
-                    speed.messages_per_second,
-                    speed.cpu_milliseconds,
-                    speed.context_switches
-                );
-            }
-        }
+    let mut ratios = Vec::new();
+    for &scenario in options.scenarios.iter().filter(|scenario| **scenario != Scenario::Idle) {
+        ratios.extend(compare(scenario, &options).map(|ratio| (scenario, ratio)));
+    }
+    for (scenario, ratio) in ratios {
+        println!("{}: {ratio:.2} x the reference's messages a second (medians)", scenario.name());
     }
     if options.scenarios.contains(&Scenario::Idle) {
         println!("\n| idle sessions | system | KiB/session |\n|---|---|---|");
@@ -84,6 +79,34 @@ fn main() {
             println!("| {count} | {} | {:.1} |", name(target), idle::kib_per_session(target, count));
         }
     }
+}
+
+/// Runs a scenario in rounds; the ratio of the medians of ours and theirs, when both were measured.
+fn compare(scenario: Scenario, options: &Options) -> Option<f64> {
+    let mut rates = vec![Vec::new(); options.targets.len()];
+    for _ in 0..options.rounds {
+        for (target, rates) in options.targets.iter().zip(&mut rates) {
+            let speed = load::run(scenario, target, options.messages);
+            let calls = measure::optional(load::system_calls(scenario, target));
+            println!(
+                "| {} | {} | {:.0} | {:.2} | {:.1} | {calls} |",
+                scenario.name(),
+                name(target),
+                speed.messages_per_second,
+                speed.cpu_milliseconds,
+                speed.context_switches
+            );
+            rates.push(speed.messages_per_second);
+        }
+    }
+    let mut medians = rates.iter_mut().map(|rates| median(rates));
+    let (theirs, ours) = (medians.next()??, medians.next()??);
+    Some(ours / theirs)
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 fn name(target: &Target) -> &'static str {

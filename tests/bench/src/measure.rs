@@ -82,3 +82,28 @@ pub fn calls_in(summary: &Path) -> Option<f64> {
 pub fn optional(figure: Option<f64>) -> String {
     figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.0}"))
 }
+
+/// The type of the file system of a directory, and whether it has a journal that fsync(2) writes to (ext4 only).
+pub fn file_system(directory: &Path) -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let directory = directory.canonicalize().ok()?;
+    let (device, kind) = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (device, point, kind) = (words.next()?, words.next()?, words.next()?);
+            directory.starts_with(point).then_some((point.len(), device, kind))
+        })
+        .max_by_key(|(length, ..)| *length)
+        .map(|(_, device, kind)| (device.to_owned(), kind.to_owned()))?;
+    let name = Path::new(&device).file_name()?.to_string_lossy().into_owned();
+    // jbd2 shows itself in /proc only for file systems with a journal.
+    let journal = std::fs::read_dir("/proc/fs/jbd2").is_ok_and(|entries| {
+        entries.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().starts_with(&name))
+    });
+    Some(if kind == "ext4" {
+        format!("{kind} {} journal", if journal { "with a" } else { "without" })
+    } else {
+        kind
+    })
+}
