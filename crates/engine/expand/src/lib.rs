@@ -45,7 +45,7 @@ fn element_targets(element: &str) -> Vec<Target> {
         return vec![Target::Command(command.to_owned())];
     }
     if bare.starts_with('/') || bare.starts_with("~/") {
-        if plain.is_some() || !bare.contains(char::is_whitespace) {
+        if plain.is_some() || !bare.contains(|c: char| c.is_ascii_whitespace()) {
             return vec![Target::File(bare.to_owned())];
         }
         return bare.split_ascii_whitespace().flat_map(element_targets).collect();
@@ -171,6 +171,7 @@ mod tests {
         for (text, expected) in [
             ("joe, ann@example.org", vec![address("joe"), address("ann@example.org")]),
             ("/var/log/x", vec![Target::File("/var/log/x".into())]),
+            ("/a\u{2003}b", vec![Target::File("/a\u{2003}b".into())]),
             ("~/Maildir/", vec![Target::File("~/Maildir/".into())]),
             ("\"|/bin/cmd -x 'a, b'\"", vec![Target::Command("/bin/cmd -x 'a, b'".into())]),
             ("|cat", vec![Target::Command("cat".into())]),

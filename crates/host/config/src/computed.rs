@@ -23,12 +23,12 @@ impl Config {
         }
         let name = self.default_host_name()?;
         let effective = match self.settings().get("myhostname") {
-            Some(value) => self.expand(value)?,
+            Some(value) => self.without_default("mydomain").expand(value)?,
             None => name.clone(),
         };
         let domain = match effective.split_once('.') {
-            Some((_, domain)) if !domain.is_empty() => domain.to_owned(),
-            _ => NO_DOMAIN.to_owned(),
+            Some((_, domain)) => domain.to_owned(),
+            None => NO_DOMAIN.to_owned(),
         };
         Ok(self.host.get_or_init(|| Host { name, domain }))
     }
@@ -42,7 +42,7 @@ impl Config {
             return Ok(name);
         }
         let domain = match self.settings().get("mydomain") {
-            Some(domain) => self.expand(domain)?,
+            Some(domain) => self.without_default("myhostname").expand(domain)?,
             None => NO_DOMAIN.to_owned(),
         };
         Ok(format!("{name}.{domain}"))

@@ -187,11 +187,21 @@ impl Config {
         self.settings.get(name).map(|value| self.expand(value)).transpose()
     }
 
+    /// The same settings while the default of `name` is being made: as in the reference, it is empty until then, and what
+    /// refers to it comes to an end.
+    pub(crate) fn without_default(&self, name: &str) -> Self {
+        let mut settings = self.settings().clone();
+        settings.entry(name.to_owned()).or_default();
+        let mut other = Self::with_settings(self.dir(), settings);
+        other.process_name.clone_from(&self.process_name);
+        other
+    }
+
     fn networks(&self) -> Result<&str> {
         if let Some(known) = self.networks.get() {
             return Ok(known);
         }
-        let found = computed::networks(self)?;
+        let found = computed::networks(&self.without_default("mynetworks"))?;
         Ok(self.networks.get_or_init(|| found))
     }
 }

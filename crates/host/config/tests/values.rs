@@ -1,7 +1,7 @@
 //! main.cf files on disk, read as daemons read them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host_config::param::Kind;
@@ -157,4 +157,28 @@ fn every_default_is_a_valid_value() {
     explicit.set("mail_owner", "daemon");
     explicit.set("setgid_group", "mail");
     explicit.check("smtpd").unwrap();
+}
+
+#[test]
+fn host_and_domain_name_may_refer_to_each_other() {
+    let text = |settings: &[(&str, &str)], name: &str| {
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let config = Config::with_settings(Path::new("/nonexistent"), settings);
+        config.expand(&format!("${name}")).unwrap()
+    };
+    assert_eq!(text(&[("myhostname", "mail.$mydomain")], "myhostname"), "mail.");
+    assert_eq!(text(&[("myhostname", "mail.$mydomain")], "mydomain"), "");
+    assert!(text(&[("mydomain", "x.$myhostname")], "mydomain").starts_with("x."));
+    assert_eq!(
+        text(
+            &[("mynetworks_style", "host$mynetworks"), ("inet_interfaces", "loopback-only")],
+            "mynetworks_style"
+        )
+        .split(' ')
+        .next()
+        .unwrap()
+        .get(..4),
+        Some("host")
+    );
 }

@@ -80,7 +80,8 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = String> + '_ {
         loop {
             let (&first, after) = rest.split_first()?;
             match first {
-                b' ' | b'\t' | b'\n' | b'\r' => rest = after,
+                // Exactly what ends a token below.
+                blank if blank.is_ascii_whitespace() => rest = after,
                 b'(' => rest = skip_comment(after),
                 b'"' => {
                     let (text, tail) = quoted(after);
@@ -147,6 +148,7 @@ mod tests {
     fn types_and_boundaries() {
         for (value, media, boundary) in [
             (" text/plain; charset=x", Media::Leaf, None),
+            (" text\x0c/plain\x0c", Media::Leaf, None),
             (" multipart/mixed; boundary=\"a b\"", Media::Multipart { digest: false }, Some("a b")),
             (
                 " Multipart/Digest (c; boundary=no);\n\tBOUNDARY=abc",

@@ -159,14 +159,7 @@ impl Resolver {
         let failed = |cause| LookupFailure { name: name.to_owned(), kind, cause };
         let asked = query_name(name).ok_or_else(|| failed(Cause::NotFound))?;
         let reply = exchange::ask(&self.conf, &asked, kind.record_type()).map_err(failed)?;
-        match reply.metadata.response_code {
-            ResponseCode::NoError => {}
-            ResponseCode::NXDomain => return Err(failed(Cause::NotFound)),
-            ResponseCode::ServFail | ResponseCode::Refused => return Err(failed(Cause::TryAgain)),
-            _ => return Err(failed(Cause::Fail)),
-        }
-        let found = answers(&reply, asked, kind).ok_or_else(|| failed(Cause::Malformed))?;
-        if found.is_empty() { Err(failed(Cause::NoData)) } else { Ok(found) }
+        understand(&reply, asked, kind).map_err(failed)
     }
 
     /// The addresses of a host in both families as asked for; the first hard failure is told if there is none at all.
@@ -198,6 +191,27 @@ impl Resolver {
             _ => Ok(found),
         }
     }
+}
+
+/// What a reply packet says about `name`.
+///
+/// # Errors
+/// As the cause of a [`LookupFailure`].
+pub fn decode(packet: &[u8], name: &str, kind: Kind) -> Result<Vec<Answer>, Cause> {
+    let asked = query_name(name).ok_or(Cause::NotFound)?;
+    let reply = Message::from_vec(packet).map_err(|_| Cause::Malformed)?;
+    understand(&reply, asked, kind)
+}
+
+fn understand(reply: &Message, asked: Name, kind: Kind) -> Result<Vec<Answer>, Cause> {
+    match reply.metadata.response_code {
+        ResponseCode::NoError => {}
+        ResponseCode::NXDomain => return Err(Cause::NotFound),
+        ResponseCode::ServFail | ResponseCode::Refused => return Err(Cause::TryAgain),
+        _ => return Err(Cause::Fail),
+    }
+    let found = answers(reply, asked, kind).ok_or(Cause::Malformed)?;
+    if found.is_empty() { Err(Cause::NoData) } else { Ok(found) }
 }
 
 /// The name as asked for on the wire: A-labels, fully qualified. `None` for what no name server can know.
