@@ -16,6 +16,7 @@ mod garbage;
 mod generic;
 mod limits;
 mod notices;
+mod owner;
 mod postconf;
 mod relay;
 mod rewriting;

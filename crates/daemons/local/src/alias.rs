@@ -2,7 +2,7 @@
 
 use engine_expand::{Target, targets};
 use host_delivery::Disposition;
-use mail_lookup::{MapsLookup, Owner};
+use mail_lookup::{LookupError, MapsLookup, Owner};
 use mail_status::{Action, Detail, Dsn, Notify};
 use os_sys::identity::user_by_uid;
 
@@ -26,8 +26,11 @@ impl Trip<'_> {
             Ok(entry) => entry?,
             Err(disposition) => return Some(disposition),
         };
-        if state.aliases.len() > NESTING_LIMIT || state.aliases.contains(&entry.name) {
+        // As the reference, which forgets the first one: it is found at its second turn.
+        let repeated = state.aliases.iter().skip(1).any(|alias| *alias == entry.name);
+        if state.aliases.len() > NESTING_LIMIT || repeated {
             let text = format!("alias database loop for {}", entry.name);
+            os_log::warning!("{text}");
             return Some(self.fail(state, Dsn::new(5, 4, 6), text));
         }
         let members = targets(&entry.value);
@@ -114,16 +117,7 @@ impl Trip<'_> {
         let owner = format!("owner-{name}");
         match settings.alias_maps.find(&owner, false) {
             Ok(Some(value)) => {
-                inner.sender = if settings.expand_owner_alias {
-                    match targets(&value).into_iter().next() {
-                        Some(Target::Address(address)) => self.canonical(&address),
-                        Some(Target::File(_) | Target::Command(_) | Target::Include(_)) | None => {
-                            self.canonical(&owner)
-                        }
-                    }
-                } else {
-                    self.canonical(&owner)
-                };
+                inner.sender = self.owner_address(&owner, &value);
                 inner.owner = owner;
                 inner.own_envelope = true;
                 inner.recipient.dsn_orig_rcpt.clear();
@@ -141,6 +135,28 @@ impl Trip<'_> {
                 Err(self.fail(inner, Dsn::new(4, 3, 0), "alias database unavailable"))
             }
         }
+    }
+
+    /// Where mail for an owner alias with this value goes (`expand_owner_alias`).
+    fn owner_address(&self, owner: &str, value: &str) -> String {
+        if self.agent.settings.expand_owner_alias
+            && let Some(Target::Address(address)) = targets(value).into_iter().next()
+        {
+            return self.canonical(&address);
+        }
+        self.canonical(owner)
+    }
+
+    /// The owner of the failing address at hand; `Err`: it cannot be told now. An alias that is being expanded does not
+    /// hear of its own failures: its mail would go round for ever.
+    pub(crate) fn owner_of(&self, state: &State) -> Result<Option<String>, LookupError> {
+        let settings = &self.agent.settings;
+        let owner = format!("owner-{}", state.user);
+        if !settings.owner_request_special || state.aliases.contains(&owner) {
+            return Ok(None);
+        }
+        let value = settings.alias_maps.find(&owner, false)?;
+        Ok(value.map(|value| self.owner_address(&owner, &value)))
     }
 
     /// The internal form of an address of ours, completed with `myorigin`.

@@ -90,7 +90,7 @@ impl Trip<'_> {
                 let reason = format!("delivered to command: {line}");
                 self.report(state, &Outcome::Sent(Detail { reason, ..detail }))
             }
-            Outcome::Deferred(_) | Outcome::Bounced(_) => self.report(state, &outcome),
+            Outcome::Deferred(_) | Outcome::Bounced(_) => self.report_to_owner(state, &outcome),
         }
     }
 
@@ -146,7 +146,8 @@ impl Trip<'_> {
         match written {
             Ok(()) if path.ends_with('/') => self.sent(state, "delivered to maildir"),
             Ok(()) => self.sent(state, format!("delivered to file: {path}")),
-            Err(detail) => self.report(state, &Outcome::from_detail(detail)),
+            Err(detail) if path.ends_with('/') => self.report(state, &Outcome::from_detail(detail)),
+            Err(detail) => self.report_to_owner(state, &Outcome::from_detail(detail)),
         }
     }
 }

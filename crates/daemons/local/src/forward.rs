@@ -3,7 +3,7 @@
 use engine_expand::Deed;
 use host_delivery::{Disposition, RecipientInfo, envelope};
 use mail_record::{Kind, SendOptions};
-use mail_status::{Detail, Dsn, Outcome};
+use mail_status::{Detail, Dsn, Notify, Outcome};
 use proto_ipc::cleanup::{self, Greeting, Head};
 use proto_ipc::{Connection, Error};
 
@@ -18,7 +18,6 @@ pub(crate) struct Forwards(Vec<Forward>);
 struct Forward {
     delivered: String,
     sender: String,
-    own_envelope: bool,
     recipients: Vec<RecipientInfo>,
 }
 
@@ -33,17 +32,12 @@ impl Trip<'_> {
             return self.sent(state, format!("forwards to {}", state.recipient.recipient));
         }
         let delivered = mail_address::fold(&state.delivered);
-        let same = |forward: &&mut Forward| {
-            forward.delivered == delivered
-                && forward.sender == state.sender
-                && forward.own_envelope == state.own_envelope
-        };
+        let same = |forward: &&mut Forward| forward.delivered == delivered && forward.sender == state.sender;
         match self.forwards.0.iter_mut().find(same) {
             Some(forward) => forward.recipients.push(state.recipient.clone()),
             None => self.forwards.0.push(Forward {
                 delivered,
                 sender: state.sender.clone(),
-                own_envelope: state.own_envelope,
                 recipients: vec![state.recipient.clone()],
             }),
         }
@@ -61,7 +55,12 @@ impl Trip<'_> {
                     Outcome::Deferred(Detail::new(Dsn::new(4, 3, 0), "unable to forward message"))
                 }
             };
-            let top = self.top.clone();
+            let mut top = self.top.clone();
+            // The expansion has told who asked to hear of success.
+            let told = !forward.recipients.iter().any(|r| Notify(r.notify_flags).has(Notify::SUCCESS));
+            if told && matches!(outcome, Outcome::Sent(_)) {
+                top.notify_flags &= !Notify::SUCCESS;
+            }
             if self.job.report(&top, &self.via, &outcome) == Disposition::Remains {
                 all = Disposition::Remains;
             }
@@ -102,12 +101,10 @@ impl Trip<'_> {
         };
         cleanup.put_record(Kind::Time, format!("{} {}", arrival.seconds, arrival.microseconds).as_bytes())?;
         cleanup.put_record(Kind::Sender, forward.sender.as_bytes())?;
-        if !forward.own_envelope {
-            if request.ret_flags != 0 {
-                attribute(cleanup, "ret_flags", &request.ret_flags.to_string())?;
-            }
-            attribute(cleanup, "envelope_id", &request.envelope_id)?;
+        if request.ret_flags != 0 {
+            attribute(cleanup, "ret_flags", &request.ret_flags.to_string())?;
         }
+        attribute(cleanup, "envelope_id", &request.envelope_id)?;
         for (name, value) in [
             ("log_client_name", &request.log_client_name),
             ("log_client_address", &request.log_client_address),

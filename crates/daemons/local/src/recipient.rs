@@ -4,7 +4,7 @@ use engine_expand::{Deed, Target};
 use host_delivery::Disposition;
 use host_resolve::{ResolveError, RewriteRule};
 use mail_address::{fold, to_external, to_internal};
-use mail_status::Dsn;
+use mail_status::{Detail, Dsn, Outcome};
 use os_sys::identity::{User, user_by_name};
 
 use crate::state::{Source, State};
@@ -22,10 +22,10 @@ impl Trip<'_> {
         }
         if self.seen.contains(&folded) {
             let text = format!("mail forwarding loop for {}", state.recipient.recipient);
-            return self.fail(&state, Dsn::new(5, 4, 6), text);
+            self.split(&mut state);
+            return self.report_to_owner(&state, &Outcome::Bounced(Detail::new(Dsn::new(5, 4, 6), text)));
         }
-        let settings = &self.agent.settings;
-        state.split(&self.agent.context.recipient_delimiter, settings.owner_request_special);
+        self.split(&mut state);
         if state.extension.as_ref().is_some_and(|extension| extension.contains('/')) {
             os_log::warning!("{}: address with illegal extension: {}", self.queue_id(), state.local);
             state.extension = None;
@@ -42,6 +42,11 @@ impl Trip<'_> {
             return self.mailbox_or_unknown(state);
         }
         self.switch(state)
+    }
+
+    fn split(&self, state: &mut State) {
+        let special = self.agent.settings.owner_request_special;
+        state.split(&self.agent.context.recipient_delimiter, special);
     }
 
     fn switch(&mut self, state: State) -> Disposition {

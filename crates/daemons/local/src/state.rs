@@ -90,7 +90,7 @@ pub(crate) struct State {
     pub(crate) domain: String,
     /// Extension with delimiter that goes behind the addresses of this expansion.
     pub(crate) unmatched: String,
-    /// The message's ENVID and RET belong to somebody else's envelope (a list with an owner).
+    /// A list with an owner: its notices of failures have no ENVID and RET of the message.
     pub(crate) own_envelope: bool,
 }
 

@@ -57,6 +57,24 @@ impl<'a> Trip<'a> {
         self.job.report(&state.recipient, &self.via, outcome)
     }
 
+    /// Gives account of a file, a command or a loop: a failure is told to the owner of the address at hand, if it has one.
+    pub(crate) fn report_to_owner(&mut self, state: &State, outcome: &Outcome) -> Disposition {
+        if !matches!(outcome, Outcome::Bounced(_)) || self.agent.context.soft_bounce {
+            return self.report(state, outcome);
+        }
+        match self.owner_of(state) {
+            Ok(None) => self.report(state, outcome),
+            Ok(Some(owner)) => {
+                self.bounced = true;
+                self.job.report_to(&state.recipient, &self.via, outcome, &owner, state.own_envelope)
+            }
+            Err(error) => {
+                os_log::warning!("{}: {error}", self.queue_id());
+                self.fail(state, Dsn::new(4, 3, 0), "alias database unavailable")
+            }
+        }
+    }
+
     pub(crate) fn sent(&mut self, state: &State, text: impl Into<String>) -> Disposition {
         self.report(state, &Outcome::Sent(Detail::new(Dsn::new(2, 0, 0), text)))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use host_spool::QueueFile;
 use mail_status::{Action, Detail, Outcome};
-use proto_ipc::bounce::Status;
+use proto_ipc::bounce::{MessageInfo, Status};
 use proto_ipc::delivery::{DeliveryReply, DeliveryRequest, MessageStats, RecipientInfo, Stamp, flags};
 
 use crate::report::{Disposition, Event};
@@ -64,10 +64,7 @@ impl Job {
         outcome: &Outcome,
         success: Action,
     ) -> Disposition {
-        let mut stats = self.stats;
-        if stats.deliver_done.is_unset() {
-            stats.deliver_done = Stamp::from_duration(os_sys::time::now());
-        }
+        let stats = self.stats_now();
         let event = Event {
             context: &self.context,
             queue_id: &self.request.queue_id,
@@ -76,8 +73,53 @@ impl Job {
             recipient,
             via,
             success,
+            addressee: None,
         };
         event.report(outcome)
+    }
+
+    /// As [`Job::report`]; a failure is told to `addressee` (internal form) in a notice of its own, at once.
+    /// `own_envelope`: ENVID and RET of the message are not about this recipient.
+    pub fn report_to(
+        &mut self,
+        recipient: &RecipientInfo,
+        via: &Via,
+        outcome: &Outcome,
+        addressee: &str,
+        own_envelope: bool,
+    ) -> Disposition {
+        let request = &self.request;
+        let message = MessageInfo {
+            flags: 0,
+            queue_name: request.queue_name.clone(),
+            queue_id: request.queue_id.clone(),
+            encoding: request.encoding.clone(),
+            sendopts: request.sendopts,
+            sender: addressee.to_owned(),
+            envelope_id: if own_envelope { String::new() } else { request.envelope_id.clone() },
+            ret_flags: if own_envelope { 0 } else { request.ret_flags },
+        };
+        let stats = self.stats_now();
+        let event = Event {
+            context: &self.context,
+            queue_id: &request.queue_id,
+            flags: request.flags,
+            stats: &stats,
+            recipient,
+            via,
+            success: Action::Delivered,
+            addressee: Some(&message),
+        };
+        event.report(outcome)
+    }
+
+    /// The time stamps with the end of the delivery.
+    fn stats_now(&self) -> MessageStats {
+        let mut stats = self.stats;
+        if stats.deliver_done.is_unset() {
+            stats.deliver_done = Stamp::from_duration(os_sys::time::now());
+        }
+        stats
     }
 
     /// Records an alias expansion for the delivery report that the sender asked for (RFC 3461 §5.2.7.3); logs nothing.
@@ -92,6 +134,7 @@ impl Job {
             recipient,
             via,
             success: action,
+            addressee: None,
         };
         event.trace(detail, action)
     }

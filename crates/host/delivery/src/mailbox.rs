@@ -166,7 +166,7 @@ fn append_locked(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyR
 
 /// The status of a copy that failed.
 pub fn copy_failure(job: &mut Job, error: CopyError, personality: Personality) -> Detail {
-    match error {
+    let detail = match error {
         CopyError::Write(error) => {
             let odd = match personality {
                 Personality::Local => Dsn::new(5, 3, 0),
@@ -180,7 +180,9 @@ pub fn copy_failure(job: &mut Job, error: CopyError, personality: Personality) -
             }
             Detail::new(Dsn::new(4, 3, 0), format!("error reading message: {error}"))
         }
-    }
+    };
+    // What a command with the status EX_IOERR (sysexits.h) would get.
+    Detail { diagnostic: Some(("x-unix".into(), "input/output error".into())), ..detail }
 }
 
 fn open_mbox(path: &Path, rules: &MboxRules<'_>) -> Result<File, Detail> {

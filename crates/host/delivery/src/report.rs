@@ -5,9 +5,10 @@ use std::path::Path;
 use mail_address::split;
 use mail_lookup::MapsLookup;
 use mail_status::{Action, Detail, Dsn, Notify, Outcome};
-use proto_ipc::bounce::{Append, Status, command};
+use proto_ipc::bounce::{Append, MessageInfo, OneNotice, Status, command};
 use proto_ipc::delivery::{MessageStats, RecipientInfo, flags};
 use proto_ipc::{Connection, Error, StatusReply, bounce, flush, verify};
+use serde::Serialize;
 
 use crate::log_line::LogLine;
 use crate::{Context, Via};
@@ -32,6 +33,8 @@ pub struct Event<'a> {
     pub via: &'a Via,
     /// How a report calls a success: delivered, or relayed to a system without DSN support.
     pub success: Action,
+    /// A failure is not logged for the sender, but told to the sender in here, at once.
+    pub addressee: Option<&'a MessageInfo>,
 }
 
 impl Event<'_> {
@@ -66,7 +69,7 @@ impl Event<'_> {
 
     /// A record for the delivery report, nothing else.
     pub fn trace(&self, detail: &Detail, action: Action) -> bool {
-        self.append(&self.context.trace_service, detail, action)
+        self.append(&self.context.trace_service, &self.via_text(detail), action)
     }
 
     fn deferred(&self, detail: &Detail) -> Disposition {
@@ -102,7 +105,11 @@ impl Event<'_> {
         {
             return self.service_failure("bounce or trace");
         }
-        if !self.append(&self.context.bounce_service, detail, Action::Failed) {
+        let told = match self.addressee {
+            None => self.append(&self.context.bounce_service, detail, Action::Failed),
+            Some(message) => self.tell(message, detail),
+        };
+        if !told {
             return self.service_failure("bounce or trace");
         }
         self.log(detail, "bounced");
@@ -185,7 +192,22 @@ impl Event<'_> {
             recipient: self.recipient.clone(),
             status: Status::new(detail, action),
         };
-        match self.append_request(service, &request) {
+        self.is_done(service, &request)
+    }
+
+    /// `true`: the notice about this one recipient is queued.
+    fn tell(&self, message: &MessageInfo, detail: &Detail) -> bool {
+        let request = OneNotice {
+            nrequest: command::ONE,
+            message: message.clone(),
+            recipient: self.recipient.clone(),
+            status: Status::new(detail, Action::Failed),
+        };
+        self.is_done(&self.context.bounce_service, &request)
+    }
+
+    fn is_done(&self, service: &Path, request: &impl Serialize) -> bool {
+        match self.ask(service, request) {
             Ok(status) => status == 0,
             Err(error) => {
                 os_log::warning!("{}: connection with service {}: {error}", self.queue_id, service.display());
@@ -194,7 +216,7 @@ impl Event<'_> {
         }
     }
 
-    fn append_request(&self, service: &Path, request: &Append) -> Result<i32, Error> {
+    fn ask(&self, service: &Path, request: &impl Serialize) -> Result<i32, Error> {
         let mut connection = Connection::connect(service, self.context.format, self.context.ipc_timeout)?;
         connection.send(request)?;
         connection.expect_announcement(bounce::PROTOCOL)?;
