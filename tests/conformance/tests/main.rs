@@ -18,6 +18,7 @@ mod limits;
 mod notices;
 mod owner;
 mod postconf;
+mod queue;
 mod relay;
 mod rewriting;
 mod smtpd;

@@ -338,7 +338,7 @@ impl World {
         let report = if self.trouble() && down {
             Report::Unusable("4.4.1 delivery temporarily suspended: connect: Connection refused".into())
         } else if self.trouble() && self.random.chance(self.scenario.crash_percent) {
-            Report::AgentLost("4.3.0 unknown mail transport error".into())
+            Report::AgentLost
         } else {
             self.deliver(&delivery);
             Report::Reached

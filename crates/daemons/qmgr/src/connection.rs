@@ -24,7 +24,6 @@ const FULL_RETRY: Duration = Duration::from_millis(100);
 /// How long an agent that has nothing to do is kept.
 const IDLE_LIMIT: Duration = Duration::from_secs(1);
 const UNAVAILABLE: &str = "4.3.0 mail transport unavailable";
-const LOST: &str = "4.3.0 unknown mail transport error";
 
 /// A connection and what it is for.
 pub struct Connection {
@@ -160,14 +159,22 @@ impl Manager {
                 Progress::Wait(Connection { link, purpose: Purpose::Agent(transport), timeout: None })
             }
             Ok(false) => {
-                self.unavailable(
-                    transport,
-                    &io::Error::from_raw_os_error(nix::errno::Errno::ECONNRESET as i32),
+                os_log::warning!(
+                    "write to process ({}): Broken pipe",
+                    self.scheduler.transport_name(transport)
                 );
+                self.scheduler.agent_unavailable(os_sys::time::now(), transport, UNAVAILABLE);
                 Progress::Over(link)
             }
             Err(error) => {
-                self.unavailable(transport, &error);
+                let name = self.scheduler.transport_name(transport);
+                let error = match error {
+                    proto_ipc::Error::Malformed(text) => text,
+                    other => other.to_string(),
+                };
+                os_log::warning!("{error} from private/{name} socket (expected: {})", delivery::PROTOCOL);
+                os_log::warning!("private/{name} socket: malformed response");
+                self.scheduler.agent_unavailable(os_sys::time::now(), transport, UNAVAILABLE);
                 Progress::Over(link)
             }
         }
@@ -321,8 +328,7 @@ impl Manager {
                 });
             }
             (Ok(None), Some(request)) => self.connect_again(cx, handed, request),
-            (Ok(None), None) => self.agent_lost(&handed, "premature disconnect"),
-            (Err(_), _) => self.agent_lost(&handed, "malformed response"),
+            (Ok(None), None) | (Err(_), _) => self.agent_lost(&handed, "malformed response"),
         }
         Progress::Over(link)
     }
@@ -352,7 +358,7 @@ impl Manager {
                 message.recipients.remove(index);
             }
         }
-        self.scheduler.finished(os_sys::time::now(), handed.entry, Report::AgentLost(LOST.to_owned()));
+        self.scheduler.finished(os_sys::time::now(), handed.entry, Report::AgentLost);
     }
 
     /// Sends a request to the bounce, defer or trace service.

@@ -71,7 +71,10 @@ impl Link {
             && let Some(found) = self.take::<Announcement>()?
         {
             if found.protocol != protocol {
-                return Err(Error::Malformed(format!("protocol {}", proto_ipc::clean(&found.protocol))));
+                return Err(Error::Malformed(format!(
+                    "unexpected protocol {}",
+                    proto_ipc::clean(&found.protocol)
+                )));
             }
             self.announced = true;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use engine_scheduler::{
-    Action, BatchOptions, MessageId, RecipientIndex, Routed, Scheduler, TransportId, destination_key,
+    Action, BatchOptions, Clog, MessageId, RecipientIndex, Routed, Scheduler, TransportId, destination_key,
 };
 use host_config::Config;
 use host_daemon::{Client, Cx, Error, EventService, FlowPipe, Readiness, Stop, TimerId, Token};
@@ -164,12 +164,36 @@ impl Manager {
                 Action::Read(id, most) => self.read_more(id, most),
                 Action::Drained(id) => self.drained(cx, id),
                 Action::Defer(id, recipients, reason) => self.defer_directly(cx, id, &recipients, &reason),
-                Action::Clogged(destination, count) => os_log::warning!(
-                    "mail for {destination} is using up {count} of {} active queue entries",
-                    self.messages.len()
-                ),
+                Action::Clogged(clog) => self.warn_clog(&clog),
             }
         }
+    }
+
+    /// Says that one destination takes much of the active queue, and what may help.
+    fn warn_clog(&self, clog: &Clog) {
+        let transport = self.scheduler.transport_name(clog.transport);
+        os_log::warning!(
+            "mail for {} is using up {} of {} active queue entries",
+            clog.nexthop,
+            clog.entries,
+            self.messages.len()
+        );
+        if let Some(limit) = clog.limit {
+            os_log::warning!(
+                "you may need to increase the main.cf {transport}_destination_concurrency_limit from {limit}"
+            );
+        } else {
+            os_log::warning!("you may need to reduce {transport} connect and helo timeouts");
+            os_log::warning!("so that Postfix quickly skips unavailable hosts");
+            os_log::warning!(
+                "you may need to increase the main.cf minimal_backoff_time and maximal_backoff_time"
+            );
+            os_log::warning!("so that Postfix wastes less time on undeliverable mail");
+            os_log::warning!("you may need to increase the master.cf {transport} process limit");
+        }
+        os_log::warning!("please avoid flushing the whole queue when you have");
+        os_log::warning!("lots of deferred mail, that is bad for performance");
+        os_log::warning!("to turn off these warnings specify: qmgr_clog_warn_time = 0");
     }
 
     fn set_due_timer(&mut self, cx: &mut Cx) {

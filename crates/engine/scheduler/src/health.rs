@@ -23,7 +23,7 @@ impl Scheduler {
                     died = Some(reason.as_str());
                 }
             }
-            (Report::Unusable(_), Health::Dead { .. }) | (Report::AgentLost(_), _) => {}
+            (Report::Unusable(_), Health::Dead { .. }) | (Report::AgentLost, _) => {}
         }
         transport.busy = transport.busy.saturating_sub(1);
         destination.busy = destination.busy.saturating_sub(1);

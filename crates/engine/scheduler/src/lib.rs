@@ -78,8 +78,21 @@ pub enum Action {
     Drained(MessageId),
     /// These recipients cannot go to any agent, not even to `retry`: defer them for this `D.S.N reason`.
     Defer(MessageId, Vec<RecipientIndex>, String),
-    /// One destination fills much of the active queue: its name and number of entries.
-    Clogged(String, u32),
+    /// One destination fills much of the active queue.
+    Clogged(Clog),
+}
+
+/// A destination that fills much of the active queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clog {
+    /// Its transport.
+    pub transport: TransportId,
+    /// Its name.
+    pub nexthop: String,
+    /// Entries that wait or are being delivered.
+    pub entries: u32,
+    /// `transport_destination_concurrency_limit`, if so many deliveries are under way; `None`: it is not what holds mail up.
+    pub limit: Option<u32>,
 }
 
 /// A delivery request to be sent to an agent.
@@ -106,6 +119,6 @@ pub enum Report {
     Reached,
     /// The destination is unusable; the text is the next hop for `retry`: `D.S.N reason`.
     Unusable(String),
-    /// The agent went away without an answer; the text is the next hop for `retry`.
-    AgentLost(String),
+    /// The agent went away without an answer. This says nothing of the destination, and the next message tries again.
+    AgentLost,
 }

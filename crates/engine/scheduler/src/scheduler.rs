@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::state::{Destination, DestinationId, Entry, Health, Job, JobId, Message, Transport, Wake};
 use crate::{
-    Action, BatchOptions, Delivery, EntryId, Limits, MessageId, RecipientIndex, Report, Routed, Time,
+    Action, BatchOptions, Clog, Delivery, EntryId, Limits, MessageId, RecipientIndex, Report, Routed, Time,
     TransportId, TransportLimits, Window,
 };
 
@@ -159,9 +159,6 @@ impl Scheduler {
         let Some(message) = self.jobs.get(&entry.job).map(|job| job.message) else { return };
         let Some(transport) = self.feedback(now, &entry, &report) else { return };
         self.release(now, &entry);
-        if let Report::AgentLost(reason) = &report {
-            self.kill_transport(now, transport, reason);
-        }
         self.pump(now, transport);
         self.check_drained(message);
     }
@@ -370,7 +367,13 @@ impl Scheduler {
             return;
         }
         self.next_clog_warning = now + self.limits.clog_interval;
-        self.actions.push_back(Action::Clogged(destination.nexthop.to_string(), used));
+        let limit = self.transports[destination.transport.0].limits.concurrency.limit;
+        self.actions.push_back(Action::Clogged(Clog {
+            transport: destination.transport,
+            nexthop: destination.nexthop.to_string(),
+            entries: used,
+            limit: (limit > 0 && destination.busy >= limit).then_some(limit),
+        }));
     }
 
     /// Puts the destination where it belongs among those that could take an entry.
