@@ -15,6 +15,7 @@ mod flow;
 mod garbage;
 mod generic;
 mod limits;
+mod mailboxes;
 mod notices;
 mod owner;
 mod postconf;

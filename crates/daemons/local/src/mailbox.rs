@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use engine_expand::Deed;
 use host_delivery::Disposition;
-use host_delivery::mailbox::{MboxRules, Personality, append_mbox, maildir};
+use host_delivery::mailbox::{MboxRules, OpenMbox, Personality, maildir};
 use mail_lookup::MapsLookup;
 use mail_status::{Detail, Dsn, Outcome};
 use os_sys::identity::{Identity, User};
@@ -101,7 +101,7 @@ impl Trip<'_> {
         }
     }
 
-    /// `home_mailbox` or `mail_spool_directory`. A spool directory that only root can write to is written by root.
+    /// `home_mailbox` or `mail_spool_directory`. In a spool directory that only root can write to, root makes the file.
     fn place(&self, state: &State, user: &User) -> Result<Place, Detail> {
         let settings = &self.agent.settings;
         if !settings.home_mailbox.is_empty() {
@@ -145,7 +145,18 @@ impl Trip<'_> {
             give_to: place.give_to,
             regular_only: true,
         };
-        let written = self.acting_as(identity, |trip| append_mbox(trip.job, &place.path, &rules, &copy))?;
+        // The spool directory may want other rights than the file; what is written is the user's, also for quotas.
+        let as_user = self.user_identity(user, user.gid)?;
+        let written = match self.acting_as(identity, |_| OpenMbox::open(&place.path, &rules))? {
+            Ok(mbox) => {
+                let written = self.acting_as(as_user.as_ref(), |trip| {
+                    mbox.append(trip.job, &place.path, Personality::Local, &copy)
+                })?;
+                self.acting_as(identity, |_| drop(mbox))?;
+                written
+            }
+            Err(detail) => Err(detail),
+        };
         written.map_err(|detail| Detail {
             reason: format!(
                 "cannot update mailbox {} for user {}. {}",

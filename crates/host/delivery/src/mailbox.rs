@@ -131,26 +131,61 @@ pub fn append_mbox(
     rules: &MboxRules<'_>,
     copy: &CopyRules,
 ) -> Result<(), Detail> {
-    let dot = DotLock::take(path, rules.locks, rules.personality)?;
-    let result = append_locked(job, path, rules, copy);
-    drop(dot);
-    result
+    OpenMbox::open(path, rules)?.append(job, path, rules.personality, copy)
 }
 
-fn append_locked(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyRules) -> Result<(), Detail> {
-    let file = open_mbox(path, rules)?;
-    check(&file, path, rules)?;
-    lock(&file, rules.locks, rules.personality)?;
-    check(&file, path, rules)?;
+/// A mailbox file that is open and locked until this is dropped. Opening and dropping it may need other rights than
+/// writing: a dot lock stands in the directory.
+#[derive(Debug)]
+pub struct OpenMbox {
+    file: File,
+    _dot_lock: DotLock,
+}
+
+impl OpenMbox {
+    /// Opens or creates the file and locks it.
+    ///
+    /// # Errors
+    /// As [`append_mbox`].
+    pub fn open(path: &Path, rules: &MboxRules<'_>) -> Result<Self, Detail> {
+        let dot_lock = DotLock::take(path, rules.locks, rules.personality)?;
+        let file = open_mbox(path, rules)?;
+        check(&file, path, rules)?;
+        lock(&file, rules.locks, rules.personality)?;
+        check(&file, path, rules)?;
+        Ok(Self { file, _dot_lock: dot_lock })
+    }
+
+    /// Appends the message; on failure the file has its old length.
+    ///
+    /// # Errors
+    /// As [`append_mbox`].
+    pub fn append(
+        &self,
+        job: &mut Job,
+        path: &Path,
+        personality: Personality,
+        copy: &CopyRules,
+    ) -> Result<(), Detail> {
+        append(job, &self.file, path, personality, copy)
+    }
+}
+
+fn append(
+    job: &mut Job,
+    mut file: &File,
+    path: &Path,
+    personality: Personality,
+    copy: &CopyRules,
+) -> Result<(), Detail> {
     let failed = |dsn, what: &str, error: &io::Error| {
         Detail::new(errno_status(error, dsn), format!("{what}: {}", os_text(error)))
     };
-    let mut file = file;
     let regular = file.metadata().is_ok_and(|m| m.is_file());
     let length = file.seek(SeekFrom::End(0)).or_else(|error| if regular { Err(error) } else { Ok(0) });
-    let length = length.map_err(|error| failed(rules.personality.odd(), "error writing message", &error))?;
+    let length = length.map_err(|error| failed(personality.odd(), "error writing message", &error))?;
     let offset = job.data_offset();
-    let mut out = BufWriter::with_capacity(BLOCK, &file);
+    let mut out = BufWriter::with_capacity(BLOCK, file);
     let copied = copy_message(&mut job.message, offset, copy, &mut out);
     let copied = copied.and_then(|()| out.flush().map_err(CopyError::Write));
     drop(out);
@@ -160,7 +195,7 @@ fn append_locked(job: &mut Job, path: &Path, rules: &MboxRules<'_>, copy: &CopyR
         if regular && let Err(error) = file.set_len(length) {
             os_log::warning!("truncate mailbox {}: {error}", path.display());
         }
-        copy_failure(job, error, rules.personality)
+        copy_failure(job, error, personality)
     })
 }
 
@@ -239,6 +274,9 @@ fn check(file: &File, path: &Path, rules: &MboxRules<'_>) -> Result<(), Detail> 
     }
     match rules.owner {
         Some(owner) if metadata.uid() != owner => {
+            os_log::warning!(
+                "specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch"
+            );
             let text = format!("destination {} is not owned by recipient", path.display());
             Err(Detail::new(Dsn::new(4, 2, 0), text))
         }
