@@ -13,6 +13,9 @@ struct Pair {
     dir: PathBuf,
 }
 
+/// Cases that run at a time.
+const WORKERS: usize = 12;
+
 /// What the programs start from; `None`: no such file.
 #[derive(Clone, Default)]
 struct Files {
@@ -33,12 +36,27 @@ fn pair(why: &str, body: impl FnOnce(&Pair) + Send + 'static) {
 }
 
 impl Pair {
+    /// Compares all cases, some at a time: the reference sleeps a second before each fatal end. Says what differs.
+    fn compare_all(&self, cases: &[(String, Files, Vec<&str>)]) -> Vec<String> {
+        let worker = |number: usize| {
+            let dir = self.dir.with_extension(number.to_string());
+            let mine = cases.iter().skip(number).step_by(WORKERS);
+            let differ = mine.filter_map(|(name, files, lines)| {
+                self.compare(&dir, files, lines).map(|difference| format!("{name}\n{difference}"))
+            });
+            differ.collect::<Vec<_>>()
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (0..WORKERS).map(|number| scope.spawn(move || worker(number))).collect();
+            running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
     /// Compares what both make of the command lines, one after the other on the same files.
-    fn compare(&self, files: &Files, lines: &[&str]) -> Option<String> {
-        let [theirs, ours] = [&self.theirs, &self.ours].map(|mta| self.transcript(mta, files, lines));
+    fn compare(&self, dir: &Path, files: &Files, lines: &[&str]) -> Option<String> {
+        let [theirs, ours] = [&self.theirs, &self.ours].map(|mta| transcript(mta, dir, files, lines));
         (theirs != ours).then(|| {
-            let mut text = String::new();
-            let _ = writeln!(text, "main.cf: {:?}\nmaster.cf: {:?}", files.main, files.master);
+            let mut text = format!("main.cf: {:?}\nmaster.cf: {:?}\n", files.main, files.master);
             let differ = theirs.lines().zip(ours.lines()).position(|(a, b)| a != b).unwrap_or(0);
             for (name, all) in [("reference", &theirs), ("ours", &ours)] {
                 let part: Vec<&str> = all.lines().skip(differ.saturating_sub(2)).take(8).collect();
@@ -47,33 +65,33 @@ impl Pair {
             text
         })
     }
+}
 
-    fn transcript(&self, mta: &Mta, files: &Files, lines: &[&str]) -> String {
-        let _ = std::fs::remove_dir_all(&self.dir);
-        std::fs::create_dir(&self.dir).unwrap();
-        let paths = [("main.cf", &files.main), ("master.cf", &files.master)];
-        for (name, text) in paths {
-            if let Some(text) = text {
-                write_aged(&self.dir.join(name), text);
-            }
+fn transcript(mta: &Mta, dir: &Path, files: &Files, lines: &[&str]) -> String {
+    let _ = std::fs::remove_dir_all(dir);
+    std::fs::create_dir(dir).unwrap();
+    let paths = [("main.cf", &files.main), ("master.cf", &files.master)];
+    for (name, text) in paths {
+        if let Some(text) = text {
+            write_aged(&dir.join(name), text);
         }
-        let mut transcript = String::new();
-        for line in lines {
-            let mut arguments = vec!["-c".to_owned(), self.dir.display().to_string()];
-            arguments.extend(shell_words(line));
-            let run = mta.run("postconf", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
-            let _ = write!(transcript, "$ {line}\n{}", run.out);
-            messages(mta, &run.err).iter().for_each(|message| transcript.push_str(message));
-            let _ = writeln!(transcript, "= {}", run.code);
-        }
-        for (name, before) in paths {
-            let after = std::fs::read_to_string(self.dir.join(name)).ok();
-            if after != *before {
-                let _ = writeln!(transcript, "{name} is now:\n{}", after.unwrap_or_default());
-            }
-        }
-        transcript
     }
+    let mut transcript = String::new();
+    for line in lines {
+        let mut arguments = vec!["-c".to_owned(), dir.display().to_string()];
+        arguments.extend(shell_words(line));
+        let run = mta.run("postconf", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let _ = write!(transcript, "$ {line}\n{}", run.out);
+        messages(mta, &run.err).iter().for_each(|message| transcript.push_str(message));
+        let _ = writeln!(transcript, "= {}", run.code);
+    }
+    for (name, before) in paths {
+        let after = std::fs::read_to_string(dir.join(name)).ok();
+        if after != *before {
+            let _ = writeln!(transcript, "{name} is now:\n{}", after.unwrap_or_default());
+        }
+    }
+    transcript
 }
 
 /// Messages sorted, each once: the reference's order is that of a hash table, and it looks at some things repeatedly.
@@ -148,7 +166,7 @@ fn cases(name: &str) {
     let text = std::fs::read_to_string(directory("cases").join(format!("{name}.txt"))).unwrap();
     pair("postconf is compared with it", move |pair| {
         let mut files = Files::default();
-        let (mut wrong, mut count) = (Vec::new(), 0);
+        let mut all = Vec::new();
         for section in text.split("\n== ").skip(1) {
             let (kind, body) = section.split_once('\n').unwrap_or((section, ""));
             let content = || match body {
@@ -159,14 +177,12 @@ fn cases(name: &str) {
             match kind {
                 "main" => files.main = content(),
                 "master" => files.master = content(),
-                _ => {
-                    count += 1;
-                    wrong.extend(pair.compare(&files, &body.lines().collect::<Vec<_>>()));
-                }
+                _ => all.push((format!("case {}", all.len() + 1), files.clone(), body.lines().collect())),
             }
         }
-        assert!(count > 20, "{count} cases");
-        assert!(wrong.is_empty(), "{} of {count} differ\n{}", wrong.len(), wrong.join("\n"));
+        assert!(all.len() > 20, "{} cases", all.len());
+        let wrong = pair.compare_all(&all);
+        assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), all.len(), wrong.join("\n"));
     });
 }
 
@@ -188,4 +204,29 @@ fn lines_and_expansion_are_those_of_the_reference() {
 #[test]
 fn names_and_values_are_those_of_the_reference() {
     cases("names");
+}
+
+/// The configurations of `configurations/*.cf`, by name: main.cf, a line `-- master.cf`, master.cf.
+fn configurations() -> Vec<(String, Files)> {
+    let mut found: Vec<_> = std::fs::read_dir(directory("configurations")).unwrap().flatten().collect();
+    found.sort_by_key(std::fs::DirEntry::file_name);
+    let read = |entry: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let (main, master) = text.split_once("-- master.cf\n").unwrap();
+        let files = Files { main: Some(main.to_owned()), master: Some(master.to_owned()) };
+        (entry.file_name().to_string_lossy().into_owned(), files)
+    };
+    found.into_iter().map(read).collect()
+}
+
+#[test]
+fn whole_configurations_are_shown_as_the_reference_shows_them() {
+    pair("postconf is compared with it", |pair| {
+        let all = configurations();
+        assert!(all.len() >= 50, "{} configurations", all.len());
+        let lines = ["-n", "-nf", "-nx", "-M", "-Mf", "-P", "-Px", "-F", "-C user", "-C service -n"];
+        let all: Vec<_> = all.into_iter().map(|(name, files)| (name, files, lines.to_vec())).collect();
+        let wrong = pair.compare_all(&all);
+        assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), all.len(), wrong.join("\n"));
+    });
 }

@@ -151,12 +151,15 @@ impl Shown {
                 for (index, name) in
                     FIELD_NAMES.iter().enumerate().filter(|(_, name)| pattern.part_matches(2, name))
                 {
-                    let value = if index + 1 == FIELDS {
-                        self.command_line(&of)?
+                    let name = format!("{prefix}/{name}");
+                    if options.json || options.hide_values {
+                        let all = index + 1 == FIELDS;
+                        let value = if all { self.command_line(&of)? } else { self.field(index).to_owned() };
+                        out.setting(options, &name, &value);
                     } else {
-                        self.field(index).to_owned()
-                    };
-                    out.setting(options, &format!("{prefix}/{name}"), &value);
+                        let name = if options.hide_names { String::new() } else { format!("{name} = ") };
+                        out.line(&self.field_line(name, index, options.fold, &of)?);
+                    }
                 }
             }
             View::Parameters => {
@@ -219,7 +222,31 @@ impl Shown {
             }
             text.push_str(field);
         }
-        let mut column = text.len();
+        self.with_arguments(text, fold, of)
+    }
+
+    /// A line of `-F`. A name and a field that are too long together stand on two lines, folded or not.
+    fn field_line(
+        &self,
+        name: String,
+        index: usize,
+        fold: bool,
+        of: &dyn Fn(&str) -> Outcome<String>,
+    ) -> Outcome<String> {
+        let field = self.field(index);
+        let fits = name.is_empty() || name.len() + field.len() <= print::ENTRY_WIDTH;
+        let text = if fits { name + field } else { format!("{name}\n    {field}") };
+        if index + 1 < FIELDS { Ok(text) } else { self.with_arguments(text, fold, of) }
+    }
+
+    /// A text that ends with the command, and the arguments behind it.
+    fn with_arguments(
+        &self,
+        mut text: String,
+        fold: bool,
+        of: &dyn Fn(&str) -> Outcome<String>,
+    ) -> Outcome<String> {
+        let mut column = text.rsplit('\n').next().map_or(0, str::len);
         let mut after_override = false;
         for argument in &self.arguments {
             let word = argument.text(of)?;
@@ -232,7 +259,7 @@ impl Shown {
                 text.push_str(&word);
                 column = 4 + word.len();
             } else {
-                print::append_folded(&mut text, &mut column, &word);
+                print::append_folded(&mut text, &mut column, &word, print::ENTRY_WIDTH);
             }
             after_override = is_override;
         }

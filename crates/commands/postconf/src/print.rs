@@ -26,8 +26,10 @@ pub(crate) const MAP_TYPES: &[&str] = &[
     "unix",
 ];
 
-/// Lines of folded output stay below this, where words allow.
+/// Lines of folded settings are no longer than this, where words allow.
 const WIDTH: usize = 80;
+/// The same for entries of master.cf.
+pub(crate) const ENTRY_WIDTH: usize = 79;
 
 /// Both output streams, in order.
 pub(crate) struct Output {
@@ -129,20 +131,20 @@ pub(crate) fn normalised(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Words on lines below [`WIDTH`], continued with four blanks.
+/// Words on lines of at most [`WIDTH`], continued with four blanks.
 pub(crate) fn folded<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
     let mut column = 0;
     for word in words {
-        append_folded(&mut text, &mut column, word);
+        append_folded(&mut text, &mut column, word, WIDTH);
     }
     text
 }
 
 /// Adds a word to a folded line; `column` is the length of the text on the line so far.
-pub(crate) fn append_folded(text: &mut String, column: &mut usize, word: &str) {
+pub(crate) fn append_folded(text: &mut String, column: &mut usize, word: &str, width: usize) {
     if *column > 0 {
-        if *column + 1 + word.len() < WIDTH {
+        if *column + 1 + word.len() <= width {
             text.push(' ');
             *column += 1;
         } else {

@@ -146,7 +146,8 @@ pub(crate) fn networks(config: &Config) -> Result<String> {
             patterns.push(pattern);
         }
     }
-    Ok(patterns.join(" "))
+    // The blank at the end is the reference's, and shows where the value is used in another one.
+    Ok(patterns.iter().flat_map(|pattern| [pattern, " "]).collect())
 }
 
 fn pattern(address: IpAddr, prefix: u8, style: Style) -> String {
