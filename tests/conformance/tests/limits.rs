@@ -65,6 +65,28 @@ fn an_overlong_command_is_refused() {
 }
 
 #[test]
+fn a_command_line_without_end_gets_its_reply() {
+    isolated(|world| {
+        let mta = world.mta("mail").start();
+        for length in [2100, 4090, 5000, 10_000, 60_000] {
+            let mut client = mta.ehlo();
+            let reply = client.cmd(&format!("FOO {}", "x".repeat(length)));
+            if !mta.ours("smtpd") {
+                // 3.7 obeys what fits, and reads on
+                assert_eq!(reply, "500 5.5.2 Error: command not recognized", "{length}");
+                continue;
+            }
+            assert_eq!(reply, "500 5.5.2 mail.example.com Error: command too long", "{length}");
+            // 3.11 skips as much again, no more
+            assert_eq!(client.cmd("NOOP") == "250 2.0.0 Ok", length < 4096, "{length}");
+        }
+        if mta.ours("smtpd") {
+            mta.wait_count(&["lost connection after EHLO from localhost"], 3);
+        }
+    });
+}
+
+#[test]
 fn a_message_over_the_size_limit_is_refused_at_its_end() {
     sessions(
         "size_limit",

@@ -12,6 +12,8 @@ use crate::backend::Backend;
 
 /// Bytes read at once.
 const BLOCK: usize = 64 * 1024;
+/// Blocks read for nothing from a client that is cut off.
+const DISCARDED_BLOCKS: usize = 16;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BLOCK]);
@@ -89,10 +91,24 @@ impl Conn {
                 }
                 Step::Close => {
                     self.write();
+                    if self.session.is_cut_off() {
+                        self.discard();
+                    }
                     return Stopped::Closed;
                 }
             }
         }
+    }
+
+    /// Takes what the client has sent already: closing over unread bytes would tear down the last reply as well.
+    fn discard(&self) {
+        BUFFER.with_borrow_mut(|buffer| {
+            for _ in 0..DISCARDED_BLOCKS {
+                if !matches!(read(&self.stream, buffer), Ok(1..)) {
+                    break;
+                }
+            }
+        });
     }
 
     fn log(&mut self) {

@@ -31,8 +31,10 @@ impl Session {
             }
             self.consume(limit);
             if std::mem::replace(&mut self.skipping, true) {
+                // It gets its reply; nothing is read after that.
+                self.skipping = false;
                 self.shut_input();
-                return Line::None;
+                return Line::TooLong;
             }
             return self.read_rest_of_long_line();
         };

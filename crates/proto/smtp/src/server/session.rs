@@ -134,6 +134,7 @@ pub struct Session {
     pub(crate) input: Vec<u8>,
     pub(crate) consumed: usize,
     end_of_input: bool,
+    cut_off: bool,
     pub(crate) skipping: bool,
     output: Vec<u8>,
     notes: Vec<Note>,
@@ -185,6 +186,7 @@ impl Session {
             input: Vec::new(),
             consumed: 0,
             end_of_input: false,
+            cut_off: false,
             skipping: false,
             output: Vec::new(),
             notes: Vec::new(),
@@ -461,8 +463,15 @@ impl Session {
     /// The client will not be listened to any more.
     pub(crate) fn shut_input(&mut self) {
         self.end_of_input = true;
+        self.cut_off = true;
         self.input.clear();
         self.consumed = 0;
+    }
+
+    /// The session reads no more, though the client may still send.
+    #[must_use]
+    pub const fn is_cut_off(&self) -> bool {
+        self.cut_off
     }
 
     /// A message was accepted: a clean slate.

@@ -198,7 +198,7 @@ fn long_lines_are_refused_and_endless_ones_cut_off() {
         ["warning: c.example[192.0.2.1]: request longer than 2048: NOOP xxxxxxxxxxxxxxxxxxxxxxxxx..."]
     );
     let endless = "x".repeat(5000);
-    let driver = talk(Settings::sample(), &[(&endless, "")]);
+    let driver = talk(Settings::sample(), &[(&endless, "500 5.5.2 mx.example Error: command too long\r\n")]);
     assert!(driver.closed);
 }
 
