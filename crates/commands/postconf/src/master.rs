@@ -234,7 +234,7 @@ impl Shown {
         of: &dyn Fn(&str) -> Outcome<String>,
     ) -> Outcome<String> {
         let field = self.field(index);
-        let fits = name.is_empty() || name.len() + field.len() <= print::ENTRY_WIDTH;
+        let fits = name.is_empty() || name.len() + field.len() <= print::WIDTH;
         let text = if fits { name + field } else { format!("{name}\n    {field}") };
         if index + 1 < FIELDS { Ok(text) } else { self.with_arguments(text, fold, of) }
     }

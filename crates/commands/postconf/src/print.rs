@@ -27,7 +27,7 @@ pub(crate) const MAP_TYPES: &[&str] = &[
 ];
 
 /// Lines of folded settings are no longer than this, where words allow.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 /// The same for entries of master.cf.
 pub(crate) const ENTRY_WIDTH: usize = 79;
 
