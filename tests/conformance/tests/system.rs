@@ -93,6 +93,32 @@ fn a_process_limit_makes_the_next_client_wait() {
 }
 
 #[test]
+fn a_service_at_its_process_limit_is_under_stress() {
+    isolated(|world| {
+        let port = harness::free_port();
+        let mta = world
+            .mta("mail")
+            .main("inet_interfaces = all\nsmtpd_banner = $myhostname ${stress?{busy}:{calm}}")
+            .master(&format!("{port} inet n - n - 4 smtpd"))
+            .start();
+        let to = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let mut first = harness::Client::connect(to);
+        assert_eq!(first.banner(), "220 mail.example.com calm");
+        let mut others: Vec<harness::Client> = (0..3).map(|_| harness::Client::connect(to)).collect();
+        for other in &mut others {
+            other.banner();
+        }
+        let mut lines = mta.wait_count(&["postfix/master", "warning: "], 3);
+        lines = lines.iter().map(|line| normal_log(line).replace(&port.to_string(), "PORT")).collect();
+        let site = Change { program: "master", old: "http://", new: "https://" };
+        golden(&mta, "system/stress", &lines.join("\n"), &[site]);
+        assert_eq!(first.cmd("QUIT"), "221 2.0.0 Bye");
+        assert_eq!(harness::Client::connect(to).banner(), "220 mail.example.com busy");
+        mta.send("a@example.org", &["postmaster@example.com"], "others have no stress\n");
+    });
+}
+
+#[test]
 fn a_service_that_fails_is_throttled_and_tried_again() {
     isolated(|world| {
         world.script("broken", "exit 3");

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use host_config::master_cf::{self, Entry, ServiceType};
 use host_config::{Config, param};
+use host_daemon::StressBoard;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use os_sys::identity::Root;
@@ -159,8 +160,9 @@ impl Supervisor {
                 used: false,
                 stress_until: None,
                 stress_logged: None,
+                stress_board: None,
             });
-            return Ok(());
+            return self.give_boards();
         };
         let fresh = match self.services.get(number) {
             Some(old) if old.endpoint != endpoint && entry.kind != ServiceType::Inet => {
@@ -182,6 +184,16 @@ impl Supervisor {
         service.dismiss_all().map_err(|error| format!("socketpair: {error}"))?;
         (service.entry, service.limit, service.next_wakeup) = (entry, limit, wakeup);
         (service.throttled_until, service.used) = (None, false);
+        self.give_boards()
+    }
+
+    /// Services that are told about stress have a board for it.
+    fn give_boards(&mut self) -> Result<(), String> {
+        for service in self.services.iter_mut().filter(|one| one.knows_stress() && one.stress_board.is_none())
+        {
+            let board = StressBoard::new().map_err(|error| format!("memfd_create: {error}"))?;
+            service.stress_board = Some(board);
+        }
         Ok(())
     }
 

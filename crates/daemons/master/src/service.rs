@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use host_config::master_cf::{Entry, ServiceType};
 
 use crate::endpoint::Endpoint;
+use host_daemon::StressBoard;
 
 /// How long a service counts as under stress after it has reached its process limit.
 pub(crate) const STRESS_TIME: Duration = Duration::from_secs(1000);
@@ -29,6 +30,8 @@ pub(crate) struct Service {
     pub(crate) used: bool,
     pub(crate) stress_until: Option<Instant>,
     pub(crate) stress_logged: Option<Instant>,
+    /// Tells processes with many sessions about stress.
+    pub(crate) stress_board: Option<StressBoard>,
 }
 
 /// A process of a service.
@@ -86,6 +89,13 @@ impl Service {
             return Some(0);
         }
         self.limit.checked_sub(used).filter(|left| *left > 0)
+    }
+
+    /// Whether processes that hold many sessions have as many as the limit allows, all together.
+    pub(crate) fn is_full_of_sessions<'a>(&self, children: impl Iterator<Item = &'a Child> + Clone) -> bool {
+        children.clone().any(|child| child.shares_quota)
+            && children.clone().all(|child| !child.available || child.retired || child.epoch != self.epoch)
+            && self.room(children).is_none()
     }
 
     pub(crate) fn is_throttled(&self) -> bool {
@@ -150,6 +160,7 @@ mod tests {
             used: false,
             stress_until: None,
             stress_logged: None,
+            stress_board: None,
         }
     }
 
@@ -179,6 +190,10 @@ mod tests {
         assert_eq!(limit.room([retired].iter()), Some(10));
         let old = Child { epoch: 0, ..child(true, false) };
         assert_eq!(limit.room([old].iter()), Some(9), "a classic process counts until it ends");
+        let full = [child(false, true), child(false, true)];
+        assert!(limit.is_full_of_sessions(full.iter()));
+        assert!(!limit.is_full_of_sessions([child(false, true), child(true, true)].iter()));
+        assert!(!limit.is_full_of_sessions([child(false, true)].iter()), "there is room for another process");
         assert_eq!(service(0).room([child(false, false)].iter()), Some(0));
     }
 }

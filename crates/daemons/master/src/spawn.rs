@@ -39,8 +39,15 @@ pub(crate) fn spawn(service: &Service, common: &Common, generation: u32, quota: 
         (4, common.flow.1.try_clone()?),
         (5, OwnedFd::from(service.status.1.try_clone()?)),
     ];
-    for (number, socket) in (6..).zip(&service.sockets) {
+    let mut number = 6;
+    for socket in &service.sockets {
         descriptors.push((number, socket.try_clone()?));
+        number += 1;
+    }
+    if let Some(board) = service.stress_board.as_ref().filter(|_| common.quotas) {
+        let (descriptor, entry) = board.share(number)?;
+        descriptors.push(descriptor);
+        env.push(entry);
     }
     let exec = Exec {
         program: common.daemon_directory.join(entry.command.trim_start_matches('/')),

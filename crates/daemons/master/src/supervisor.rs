@@ -192,7 +192,7 @@ impl Supervisor {
         }
     }
 
-    fn children_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Child> {
+    fn children_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Child> + Clone {
         let of_this =
             |child: &&Child| child.service.1 == service.entry.kind && child.service.0 == service.entry.name;
         self.children.values().filter(of_this)
@@ -202,8 +202,9 @@ impl Supervisor {
     fn client_waits(&mut self, number: usize) {
         let Some(service) = self.services.get(number) else { return };
         let Some(room) = service.room(self.children_of(service)) else { return };
-        if service.knows_stress() && self.children_of(service).count() + 1 >= service.limit {
-            self.enter_stress(number);
+        let is_classic = !self.children_of(service).any(|child| child.shares_quota);
+        if service.knows_stress() && is_classic && self.children_of(service).count() + 1 >= service.limit {
+            self.enter_stress(number, true);
         }
         let Some(service) = self.services.get_mut(number) else { return };
         service.used = true;
@@ -239,11 +240,18 @@ impl Supervisor {
         }
     }
 
-    /// The process that is about to start reaches the limit.
-    fn enter_stress(&mut self, number: usize) {
+    /// The process that is about to start reaches the limit, or those that run have all the sessions that it allows.
+    /// `by_restart`: running processes cannot be told, new ones must take their place.
+    fn enter_stress(&mut self, number: usize, by_restart: bool) {
         let Some(service) = self.services.get_mut(number) else { return };
         let now = Instant::now();
-        if !service.is_under_stress(now)
+        if let Some(board) = &service.stress_board
+            && let Err(error) = board.raise(STRESS_TIME)
+        {
+            os_log::warning!("memfd: {}", os_sys::error_text(&error));
+        }
+        if by_restart
+            && !service.is_under_stress(now)
             && let Err(error) = service.dismiss_all()
         {
             os_log::warning!("socketpair: {}", os_sys::error_text(&error));
@@ -293,6 +301,10 @@ impl Supervisor {
                     "master_status_event: service {name}({internal}): child (pid {pid}) sent bad status"
                 ),
             }
+        }
+        let Some(service) = self.services.get(number) else { return };
+        if service.knows_stress() && service.is_full_of_sessions(self.children_of(service)) {
+            self.enter_stress(number, false);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use host_daemon::{
-    Client, Cx, Error, EventService, Interest, Readiness, Startup, Stream, TimerId, Token, Waker,
+    Client, Cx, Error, EventService, Interest, Readiness, Startup, Stream, StressBoard, TimerId, Token, Waker,
 };
 use mio::unix::SourceFd;
 use proto_smtp::server::Session;
@@ -70,6 +70,8 @@ enum News {
 /// The service.
 pub(crate) struct Smtpd {
     services: Arc<Services>,
+    /// What sessions begin with while master's board says that the service is under stress.
+    stressed: Option<(StressBoard, Arc<Services>)>,
     slots: HashMap<Token, Entry>,
     /// The sessions of streams to cleanup.
     streams: HashMap<Token, Token>,
@@ -88,10 +90,18 @@ impl Smtpd {
     /// Reads the configuration and opens tables; still as root.
     pub fn new(startup: &mut Startup) -> Result<Self, Error> {
         let services = Arc::new(Services::new(startup)?);
+        let stressed = match startup.stress.take() {
+            Some(board) => {
+                startup.config.set("stress", "yes");
+                Some((board, Arc::new(Services::new(startup)?)))
+            }
+            None => None,
+        };
         let (sender, receiver) = channel();
         let threads = if startup.quota == 0 { THREADS } else { startup.quota.min(THREADS) };
         Ok(Self {
             services,
+            stressed,
             slots: HashMap::new(),
             streams: HashMap::new(),
             timers: HashMap::new(),
@@ -100,6 +110,14 @@ impl Smtpd {
             receiver,
             waker: None,
         })
+    }
+
+    /// What a session that begins now works with.
+    fn services_of_now(&self) -> Arc<Services> {
+        match &self.stressed {
+            Some((board, stressed)) if board.is_raised() => Arc::clone(stressed),
+            Some(_) | None => Arc::clone(&self.services),
+        }
     }
 
     /// Goes on with a session that the loop holds.
@@ -281,14 +299,13 @@ impl EventService for Smtpd {
             }
         };
         let now = Instant::now();
-        let session = Session::new(Arc::clone(&self.services.settings), client_facts, now);
-        let backend = Backend::new(
-            Arc::clone(&self.services),
-            matches!(*stream, Stream::Unix(_)) || self.services.standalone,
-        );
+        let services = self.services_of_now();
+        let deadline = now + services.settings.timeout;
+        let session = Session::new(Arc::clone(&services.settings), client_facts, now);
+        let is_trusted = matches!(*stream, Stream::Unix(_)) || services.standalone;
+        let backend = Backend::new(services, is_trusted);
         let mut conn = Box::new(Conn::new(session, backend, stream));
         conn.look_ahead();
-        let deadline = now + self.services.settings.timeout;
         let slot =
             Arc::new(Mutex::new(Slot { conn: None, pending: false, ended: false, deadline, paused: false }));
         let limit = self.start_timer(cx, token, deadline, Purpose::Limit);

@@ -16,6 +16,7 @@ mod spec;
 mod standalone;
 mod startup;
 mod status;
+mod stress;
 mod together;
 mod trigger;
 mod watchdog;
@@ -28,6 +29,7 @@ pub use single::{SingleService, run_single};
 pub use spec::{Privilege, ProcessLimit, Spec};
 pub use startup::{SESSION_QUOTA, Startup};
 pub use status::{MESSAGE_SIZE, State};
+pub use stress::StressBoard;
 pub use trigger::{TriggerService, run_trigger};
 pub use watchdog::{Watchdog, Watched};
 

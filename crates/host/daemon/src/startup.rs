@@ -15,6 +15,7 @@ use os_sys::identity::{self, Identity, Root};
 use crate::listener::Listener;
 use crate::options::Options;
 use crate::status::{State, Status};
+use crate::stress::StressBoard;
 use crate::watchdog::Watchdog;
 use crate::{Error, FlowPipe, Privilege, ProcessLimit, Spec};
 
@@ -40,8 +41,8 @@ pub struct Startup {
     pub quota: usize,
     /// The right to change identity; present in services that keep root (and only when run as root).
     pub root: Option<Root>,
-    /// `-o stress=yes`: the service is at its process limit.
-    pub stress: bool,
+    /// Where it stands that the service has come to its process limit, when master tells it to running processes.
+    pub stress: Option<StressBoard>,
     /// Number of `-v` options.
     pub verbose: usize,
     /// The in-flow tokens.
@@ -131,7 +132,6 @@ fn prepare(spec: &Spec, program: String, accept_lock: AcceptLock) -> Result<(Sta
         .map_err(|error| format!("chdir(\"{}\"): {}", queue.display(), error_text(&error)))?;
     let quota = if options.standalone { 1 } else { own_master.unwrap_or(1) };
     let runtime = runtime(spec, &options, &config, status, quota, accept_lock, &service_name)?;
-    let stress = options.settings.iter().rev().find_map(|setting| setting.strip_prefix("stress="));
     let keeps_root = spec.privilege == Privilege::Keeps;
     let startup = Startup {
         config,
@@ -142,7 +142,7 @@ fn prepare(spec: &Spec, program: String, accept_lock: AcceptLock) -> Result<(Sta
         standalone: options.standalone,
         quota,
         root: if keeps_root { Root::claim() } else { None },
-        stress: stress.is_some_and(|value| !value.is_empty()),
+        stress: if own_master.is_some() && !options.standalone { StressBoard::inherited() } else { None },
         verbose: options.verbose,
         flow: if options.standalone { FlowPipe::default() } else { FlowPipe::inherited() },
     };
