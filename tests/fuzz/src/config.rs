@@ -34,6 +34,10 @@ pub(crate) fn main_cf(bytes: &[u8]) {
     }
     let names: Vec<String> = settings.keys().cloned().collect();
     let config = Config::with_settings(Path::new("/nonexistent"), settings);
+    // A circle is fatal wherever it is met: fatal errors end the process.
+    if config.default_text("mydomain").is_err() {
+        return;
+    }
     for name in &names {
         if let Ok(Some(value)) = config.text(name) {
             let _ = config.expand(&value);

@@ -85,7 +85,7 @@ impl Layout {
     /// Set-gid commands are copies, because their mode must not change in cargo's target directory.
     fn our_command(&self, name: &str, root: bool) {
         let (image, link) = (images::ours(name), self.commands.join(name));
-        if root && matches!(name, "postdrop" | "postqueue") {
+        if root && matches!(name, "postdrop" | "postlog" | "postqueue") {
             std::fs::copy(image, &link).expect("copy set-gid command");
             let group = Group::from_name("postdrop").ok().flatten().expect("group postdrop");
             chown(&link, None, Some(group.gid)).expect("chgrp");

@@ -11,7 +11,7 @@ use nix::unistd::{Gid, Uid, User};
 
 /// Our executables.
 pub(crate) const EXECUTABLES: &[&str] =
-    &["postino", "local", "master", "pipe", "virtual", "postdrop", "postqueue"];
+    &["postino", "local", "master", "pipe", "virtual", "postdrop", "postlog", "postqueue"];
 
 /// What a run said.
 #[derive(Debug)]

@@ -37,7 +37,6 @@ const COMMANDS: &[&str] = &[
     "postfix",
     "postkick",
     "postlock",
-    "postlog",
     "postmap",
     "postsuper",
     "sendmail",
@@ -45,6 +44,7 @@ const COMMANDS: &[&str] = &[
 /// Path, mode, user, group (postconf(5) queue_directory, data_directory, mail_owner, setgid_group).
 const SPECIAL: &[(&str, u32, &str, &str)] = &[
     ("usr/sbin/postdrop", 0o102_755, "root", "postdrop"),
+    ("usr/sbin/postlog", 0o102_755, "root", "postdrop"),
     ("usr/sbin/postqueue", 0o102_755, "root", "postdrop"),
     ("etc/postfix", 0o40_755, "root", "root"),
     ("etc/postfix/main.cf", 0o100_644, "root", "root"),

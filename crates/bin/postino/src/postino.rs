@@ -40,7 +40,6 @@ fn program(name: &str) -> Option<fn() -> ExitCode> {
         "postfix" => command_postfix::main,
         "postkick" => command_postkick::main,
         "postlock" => command_postlock::main,
-        "postlog" => command_postlog::main,
         "postmap" => command_postmap::main,
         "postsuper" => command_postsuper::main,
         "sendmail" | "mailq" | "newaliases" => command_sendmail::main,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use host_config::param;
@@ -41,8 +41,10 @@ pub(crate) const QUEUE: &[(&str, u32, Owner)] = &[
     ("pid", 0o755, Owner::Root),
 ];
 
-/// Commands that are set-gid `setgid_group`.
+/// Commands that must be set-gid `setgid_group`.
 pub(crate) const SET_GID: &[&str] = &["postdrop", "postqueue"];
+/// One more that is so where it can be; nothing warns if not, as it serves users only with `maillog_file`.
+const MAY_BE_SET_GID: &str = "postlog";
 
 /// Numbers of the owners; `None`: an ordinary user's instance, where everything is that user's.
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +91,19 @@ pub(crate) fn set_permissions(instance: &Instance) -> Result<(), Fatal> {
         apply(&path, mode, owner, numbers).map_err(|error| failure(&path, &error))?;
     }
     let Some(numbers) = numbers else { return Ok(()) };
-    for name in SET_GID {
+    let optional = Some(MAY_BE_SET_GID).filter(|name| is_own_file(&instance.commands.join(name)));
+    for name in SET_GID.iter().copied().chain(optional) {
         let path = instance.commands.join(name);
         let result = chown(&path, Some(0), Some(numbers.submitters))
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o2755)));
         result.map_err(|error| failure(&path, &error))?;
     }
     Ok(())
+}
+
+/// Whether this is a file under one name only: the multi-call executable must not become set-gid.
+fn is_own_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
 }
 
 fn apply(path: &Path, mode: u32, owner: Owner, numbers: Option<Numbers>) -> io::Result<()> {

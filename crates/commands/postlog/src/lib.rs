@@ -1,4 +1,4 @@
-//! postlog(1): logs for scripts.
+//! postlog(1): logs for scripts. Installed set-gid, so it obeys only configuration directories that are authorized.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -49,7 +49,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         }
     }
     let config = match dir {
-        Some(dir) => Config::load(Path::new(&dir)),
+        Some(dir) => Config::from_directory(Path::new(&dir)),
         None => Config::from_environment(),
     }
     .map_err(|error| error.0)?;
