@@ -268,3 +268,62 @@ fn ends(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     format!("{} {}\n", words.first().unwrap_or(&""), words.last().unwrap_or(&""))
 }
+
+#[test]
+fn services_are_disabled_by_a_match_list() {
+    isolated(|world| {
+        let mut text = String::new();
+        for (number, list) in [
+            "foo/unix",
+            "foo.unix",
+            "unix",
+            "FOO/UNIX",
+            "!foo/unix, unix",
+            "unix, !foo/unix",
+            "inline:{foo/unix=x}",
+            "inline:{foo.unix=x}",
+            "inline:{unix=x}",
+            "inline:{foo=x}",
+            "inline:{Bar/unix=x}",
+            "inline:{bar/unix=x}",
+            "!inline:{foo/unix=x} static:all",
+            "$CONFIG/list",
+            "!$CONFIG/list, unix",
+            "foo",
+            "foo/inet",
+            "static:all",
+            "regexp:{{/^(foo|bar).unix$$/ x}}",
+            "hash:$CONFIG/nosuch foo/unix",
+            "foo/unix hash:$CONFIG/nosuch",
+            "/nosuch/file foo/unix",
+            "nosuch:x",
+            "!",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mta = world.mta(&format!("mail{number}"));
+            let mta = mta.master("foo unix - - n - - error\nBar unix - - n - - error").build();
+            let config = mta.config().display().to_string();
+            std::fs::write(mta.config().join("list"), "# bar\nfoo/unix\n").unwrap();
+            let main = std::fs::read_to_string(mta.config().join("main.cf")).unwrap();
+            let value = list.replace("$CONFIG", &config);
+            let main = format!("{main}master_service_disable = {value}\n");
+            harness::write_aged(&mta.config().join("main.cf"), &main);
+            let run = mta.run("postfix", &["start"]);
+            let there = |name: &str| mta.spool().join(name).exists();
+            let names = ["private/foo", "private/Bar", "public/pickup", "public/postlog"];
+            let found: Vec<&str> = names.into_iter().filter(|name| there(name)).collect();
+            let log = mta.lines(&["postfix/master["]);
+            let said = log.iter().filter(|line| !line.contains("daemon started"));
+            let said: String = said.map(|line| normal_log(line).replace(&config, "CONFIG") + "\n").collect();
+            let _ = writeln!(text, "{list}\n= {} {}\n{said}", run.code, found.join(" "));
+            mta.kill_all();
+        }
+        golden(&mta_of(world), "system/disable", &normal(&text), &[]);
+    });
+}
+
+fn mta_of(world: &harness::World) -> harness::Mta {
+    world.mta("any").build()
+}
