@@ -1,6 +1,6 @@
 //! The master, the `postfix` command, and the log as a whole.
 
-use harness::{Change, Sink, golden, isolated, needs_program, normal, normal_log, until};
+use harness::{Change, Sink, golden, isolated, needs_program, needs_root, normal, normal_log, until};
 use std::fmt::Write as _;
 
 #[test]
@@ -326,4 +326,55 @@ fn services_are_disabled_by_a_match_list() {
 
 fn mta_of(world: &harness::World) -> harness::Mta {
     world.mta("any").build()
+}
+
+/// Runs master itself; output and status, without names of this run.
+fn master(mta: &harness::Mta, before: &[&str], arguments: &[&str]) -> String {
+    let program = mta.config().with_file_name("libexec").join("master").display().to_string();
+    let config = mta.config().display().to_string();
+    let mut words: Vec<&str> = before.to_vec();
+    words.push(&program);
+    words.extend(arguments);
+    let mut command = std::process::Command::new(words[0]);
+    command.args(&words[1..]).env_clear().env("PATH", "/usr/bin:/bin").env("MAIL_CONFIG", &config);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).replace(&program, "master");
+    // Where reasons go when nobody sits at a terminal is each one's own business.
+    let said: String =
+        said.lines().filter(|line| !line.contains("fatal: ")).map(|line| format!("{line}\n")).collect();
+    format!("$ master {}\n{said}= {:?}\n", arguments.join(" "), output.status.code())
+}
+
+#[test]
+fn the_options_of_master() {
+    if needs_root("master is reserved for the superuser") {
+        return;
+    }
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        let mut text = String::new();
+        for line in
+            ["-x", "-t -w", "-w -t", "-i", "-i -d", "-i -w", "-i -D", "-e", "-t extra", "extra", "-t", "-tv"]
+        {
+            text += &master(&mta, &[], &line.split(' ').collect::<Vec<_>>());
+        }
+        text += &master(&mta, &[], &["-e", "2", "-d"]);
+        text += &master(&mta, &[], &["-w", "-e", "600"]);
+        text += &master(&mta, &[], &["-t"]);
+        mta.kill_all();
+        text += &master(&mta, &[], &["-t"]);
+        // As process 1 of a container: ends well on a signal, and adopts what has lost its parent.
+        let unshare = ["unshare", "--pid", "--fork", "--kill-child"];
+        text += &master(&mta, &unshare, &["-i", "-e", "2"]);
+        let broken = mta.config().join("master.cf");
+        let services = std::fs::read_to_string(&broken).unwrap();
+        std::fs::write(&broken, format!("{services}bad\n")).unwrap();
+        text += &master(&mta, &[], &["-w"]);
+        text += &master(&mta, &[], &["-d"]);
+        let lines = mta.lines(&["postfix/master["]);
+        for line in lines.iter().filter(|line| !line.contains("fatal: ")) {
+            text += &(normal_log(line).replace(&mta.config().display().to_string(), "CONFIG") + "\n");
+        }
+        golden(&mta, "system/master_options", &normal(&text).replace(mta_version(&mta), "VERSION"), &[]);
+    });
 }

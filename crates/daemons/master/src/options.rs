@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mail_text::getopt::{self, Item};
+
 /// What argv says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -29,29 +31,27 @@ impl Options {
     /// The text of the fatal record.
     pub(crate) fn parse(program: &str, arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self::default();
-        let mut arguments = arguments;
-        while let Some(word) = arguments.next() {
-            let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+        let arguments: Vec<String> = arguments.collect();
+        let (items, operands) = getopt::parse(&arguments, "+c:Dde:istvw");
+        for item in items {
+            if let Some(complaint) = item.complaint() {
+                eprintln!("{}: {complaint}", std::env::args().next().unwrap_or_default());
                 return Err(usage(program));
-            };
-            let mut letters = letters.chars();
-            while let Some(letter) = letters.next() {
-                if letter == 'c' || letter == 'e' {
-                    let attached = letters.as_str();
-                    let value =
-                        if attached.is_empty() { arguments.next() } else { Some(attached.to_owned()) };
-                    options.set_value(program, letter, value)?;
-                    break;
-                }
-                options.set_flag(program, letter)?;
             }
+            match item {
+                Item::Value(letter, value) => options.set_value(program, letter, &value)?,
+                Item::Flag(letter) => options.set_flag(letter),
+                Item::Unknown(_) | Item::Missing(_) => return Err(usage(program)),
+            }
+        }
+        if !operands.is_empty() {
+            return Err(usage(program));
         }
         options.check()?;
         Ok(options)
     }
 
-    fn set_value(&mut self, program: &str, letter: char, value: Option<String>) -> Result<(), String> {
-        let value = value.ok_or_else(|| usage(program))?;
+    fn set_value(&mut self, program: &str, letter: char, value: &str) -> Result<(), String> {
         if letter == 'c' {
             self.config_directory = Some(PathBuf::from(value));
         } else {
@@ -61,7 +61,7 @@ impl Options {
         Ok(())
     }
 
-    fn set_flag(&mut self, program: &str, letter: char) -> Result<(), String> {
+    fn set_flag(&mut self, letter: char) {
         match letter {
             'd' => self.attached = true,
             'D' => self.debugger = true,
@@ -69,10 +69,8 @@ impl Options {
             's' => self.keep_stdout = true,
             't' => self.test = true,
             'v' => self.verbose = true,
-            'w' => self.wait = true,
-            _ => return Err(usage(program)),
+            _ => self.wait = true,
         }
-        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {

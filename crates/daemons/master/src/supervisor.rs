@@ -122,6 +122,9 @@ impl Supervisor {
             let turn = watchdog.watch();
             if self.exit_at.is_some_and(|at| at <= Instant::now()) {
                 os_log::info!("master exit time has arrived");
+                // The one that writes the log file has time to do so.
+                self.services.clear();
+                self.wait_for_children();
                 return Ok(ExitCode::SUCCESS);
             }
             for number in found.messages {
