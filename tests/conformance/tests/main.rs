@@ -16,6 +16,7 @@ mod garbage;
 mod generic;
 mod limits;
 mod mailboxes;
+mod maps;
 mod notices;
 mod owner;
 mod postconf;

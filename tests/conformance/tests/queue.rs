@@ -117,7 +117,7 @@ fn a_destination_that_fills_the_queue_is_told_of() {
             let ids: Vec<String> =
                 (0..6).map(|_| mta.send("s@x.example", &["r@x.example"], "Subject: x\n\nx\n")).collect();
             for id in &ids {
-                mta.wait(&[&format!("/qmgr["), &format!(" {id}: from=<s@x.example>")]);
+                mta.wait(&["/qmgr[", &format!(" {id}: from=<s@x.example>")]);
             }
             let go = world.dir().join("slow.go");
             std::fs::write(&go, "").unwrap();

@@ -59,6 +59,8 @@ struct Session {
     context: TableContext,
     utf8: bool,
     default_type: String,
+    /// Bounds on messages (`-b`, `-h`).
+    mime: mail_mime::Limits,
 }
 
 fn perform(tool: Tool, name: &str, arguments: &[String]) -> Result<bool, Fatal> {
@@ -75,6 +77,12 @@ fn perform(tool: Tool, name: &str, arguments: &[String]) -> Result<bool, Fatal> 
         tool,
         context: TableContext::new(&config)?.for_command().with_utf8(utf8),
         utf8,
+        mime: mail_mime::Limits {
+            header_bytes: size(config.int(param::HEADER_SIZE_LIMIT)?),
+            boundary_bytes: size(config.int(param::MIME_BOUNDARY_LENGTH_LIMIT)?),
+            nesting: size(config.int(param::MIME_NESTING_LIMIT)?),
+            structure: true,
+        },
         default_type: config.str(param::DEFAULT_DATABASE_TYPE)?,
         options,
     };
@@ -84,6 +92,11 @@ fn perform(tool: Tool, name: &str, arguments: &[String]) -> Result<bool, Fatal> 
         Action::Query(key) => query::query(&session, key),
         Action::Sequence => query::sequence(&session).map(|()| true),
     }
+}
+
+/// A limit as a size; what does not fit is no limit.
+fn size(limit: i64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 impl Session {

@@ -53,6 +53,17 @@ pub enum Action {
     Sequence,
 }
 
+/// What of a message on standard input is looked up (`-q -` with `-b`, `-h`, `-m`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// `-h`: headers.
+    pub headers: bool,
+    /// `-b`: body lines.
+    pub body: bool,
+    /// `-m`: with the headers of MIME parts and attached messages as headers.
+    pub mime: bool,
+}
+
 /// The command line.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // one flag an option
@@ -75,6 +86,10 @@ pub struct Options {
     pub utf8: Option<bool>,
     /// `-j`
     pub json: bool,
+    /// `-b`, `-h`, `-m`: keys are in a message.
+    pub message: Message,
+    /// `-F`: values are names of files, whose contents are stored as base64.
+    pub files: bool,
     /// `[type:]name` operands.
     pub operands: Vec<String>,
 }
@@ -96,6 +111,8 @@ impl Options {
             own_permissions: false,
             utf8: None,
             json: false,
+            message: Message::default(),
+            files: false,
             operands,
         };
         for item in items {
@@ -103,8 +120,9 @@ impl Options {
                 eprintln!("{program}: {complaint}");
                 return Err(tool.usage(program));
             }
-            options.item(tool, item)?;
+            options.item(item)?;
         }
+        options.check_message()?;
         if options.operands.is_empty() {
             return Err(tool.usage(program));
         }
@@ -114,13 +132,14 @@ impl Options {
         Ok(options)
     }
 
-    fn item(&mut self, tool: Tool, item: Item) -> Result<(), String> {
+    fn item(&mut self, item: Item) -> Result<(), String> {
         match item {
             Item::Value('c', directory) => self.config_directory = Some(directory),
-            Item::Value('d', key) => self.choose(tool, Action::Delete(key))?,
-            Item::Value('q', key) => self.choose(tool, Action::Query(key))?,
-            Item::Flag('s') => self.choose(tool, Action::Sequence)?,
-            Item::Flag('i') => self.choose(tool, Action::Incremental)?,
+            Item::Value('d', key) => self.choose(Action::Delete(key))?,
+            Item::Value('q', key) => self.choose(Action::Query(key))?,
+            Item::Flag('s') => self.choose(Action::Sequence)?,
+            // Means nothing to the other actions.
+            Item::Flag('i') if self.action == Action::Create => self.action = Action::Incremental,
             Item::Flag('f') => self.keep_case = true,
             Item::Flag('r') => self.duplicate = Duplicate::Replace,
             Item::Flag('w') => self.duplicate = Duplicate::Ignore,
@@ -131,22 +150,36 @@ impl Options {
             Item::Flag('u') => self.utf8 = Some(false),
             Item::Flag('U') => self.utf8 = Some(true),
             Item::Flag('j') => self.json = true,
-            Item::Flag(letter @ ('b' | 'h' | 'm' | 'F')) => {
-                return Err(format!("option -{letter} is not supported by this version of Postino"));
-            }
+            Item::Flag('b') => self.message.body = true,
+            Item::Flag('h') => self.message.headers = true,
+            Item::Flag('m') => self.message.mime = true,
+            Item::Flag('F') => self.files = true,
             Item::Flag(_) | Item::Value(..) | Item::Unknown(_) | Item::Missing(_) => {}
         }
         Ok(())
     }
 
-    fn choose(&mut self, tool: Tool, action: Action) -> Result<(), String> {
-        if self.action != Action::Create {
-            return Err(match tool {
-                Tool::Postmap => "specify only one of -d -i -q or -s".into(),
-                Tool::Postalias => "specify only one of -d -i -q or -s".to_owned(),
-            });
+    fn choose(&mut self, action: Action) -> Result<(), String> {
+        if !matches!(self.action, Action::Create | Action::Incremental) {
+            return Err("specify only one of -s -q or -d".to_owned());
         }
         self.action = action;
+        Ok(())
+    }
+
+    /// `-b`, `-h` and `-m` go with `-q -` only.
+    fn check_message(&mut self) -> Result<(), String> {
+        let message = &mut self.message;
+        if *message == Message::default() {
+            return Ok(());
+        }
+        if self.action != Action::Query("-".to_owned()) {
+            return Err("specify -b -h or -m only with \"-q -\"".to_owned());
+        }
+        if !message.body && !message.headers {
+            os_log::warning!("ignoring -m option without -b or -h");
+            *message = Message { headers: true, body: true, mime: false };
+        }
         Ok(())
     }
 }

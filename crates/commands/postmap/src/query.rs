@@ -6,8 +6,12 @@ use std::sync::Arc;
 use host_tables::store;
 use host_tables::{Flags, Table};
 use mail_lookup::{Lookup, LookupError};
+use mail_mime::{Content, Declared, Ending, Header, Limits, Parser, Part, Problem, Sink};
 
+use crate::options::Message;
 use crate::{Fatal, Session, Tool};
+
+const NO_UTF8: &str = "malformed UTF-8 or invalid codepoint";
 
 /// `-q KEY`: prints the value; `-q -`: keys from standard input. `true`: something was found.
 pub fn query(session: &Session, key: &str) -> Result<bool, Fatal> {
@@ -19,7 +23,7 @@ pub fn query(session: &Session, key: &str) -> Result<bool, Fatal> {
     if key != "-" {
         // Tables are opened one after the other, so that a hit in the first does not need the second.
         for operand in &session.options.operands {
-            if let Some(value) = ask(open(operand)?.as_ref(), key)? {
+            if let Some(value) = ask(session, open(operand)?.as_ref(), key)? {
                 print(session, key, &value, false)?;
                 return Ok(true);
             }
@@ -27,25 +31,88 @@ pub fn query(session: &Session, key: &str) -> Result<bool, Fatal> {
         return Ok(false);
     }
     let tables = session.options.operands.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let mut found = false;
+    let mut lookup = Keys { session, tables, found: false, failed: None };
+    if session.options.message == Message::default() {
+        for line in io::stdin().lock().split(b'\n') {
+            lookup.key(&line.map_err(unreadable)?);
+        }
+    } else {
+        message(session, &mut lookup)?;
+    }
+    lookup.failed.map_or(Ok(lookup.found), Err)
+}
+
+fn unreadable(error: io::Error) -> Fatal {
+    Fatal(format!("read stdin: {}", os_sys::error_text(&error)))
+}
+
+/// Keys are the headers and body lines of the message on standard input.
+fn message(session: &Session, lookup: &mut Keys<'_>) -> Result<(), Fatal> {
+    let mut parser = Parser::new(Limits { structure: session.options.message.mime, ..session.mime });
     for line in io::stdin().lock().split(b'\n') {
-        let line = line.map_err(|error| Fatal(format!("read stdin: {error}")))?;
-        let key = String::from_utf8_lossy(&line).into_owned();
-        for table in &tables {
-            if let Some(value) = ask(table.as_ref(), &key)? {
-                print(session, &key, &value, true)?;
-                found = true;
-                break;
+        parser.feed(true, &line.map_err(unreadable)?, lookup);
+    }
+    parser.finish(lookup);
+    Ok(())
+}
+
+/// Many keys for the same tables.
+struct Keys<'a> {
+    session: &'a Session,
+    tables: Vec<Arc<dyn Lookup>>,
+    /// Some key was found.
+    found: bool,
+    /// The first failure; nothing is looked up after it.
+    failed: Option<Fatal>,
+}
+
+impl Keys<'_> {
+    fn key(&mut self, key: &[u8]) {
+        let key = String::from_utf8_lossy(key);
+        if self.failed.is_none() {
+            match self.ask_all(&key) {
+                Ok(found) => self.found |= found,
+                Err(fatal) => self.failed = Some(fatal),
             }
         }
     }
-    Ok(found)
+
+    fn ask_all(&self, key: &str) -> Result<bool, Fatal> {
+        for table in &self.tables {
+            if let Some(value) = ask(self.session, table.as_ref(), key)? {
+                print(self.session, key, &value, true)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
-fn ask(table: &dyn Lookup, key: &str) -> Result<Option<String>, Fatal> {
+impl Sink for Keys<'_> {
+    fn header(&mut self, _: Part, header: &Header<'_>) {
+        if self.session.options.message.headers {
+            self.key(header.text);
+        }
+    }
+
+    fn headers_end(&mut self, _: Part, _: Ending, _: Declared) {}
+
+    fn body(&mut self, _: Content, _: bool, line: &[u8]) {
+        if self.session.options.message.body {
+            self.key(line);
+        }
+    }
+
+    fn problem(&mut self, _: Problem, _: &[u8]) {}
+}
+
+fn ask(session: &Session, table: &dyn Lookup, key: &str) -> Result<Option<String>, Fatal> {
     let name = table.name();
-    if key.is_empty() {
-        os_log::warning!("table {name}: empty lookup key value is not allowed");
+    // A replacement character stands for bytes that are no UTF-8.
+    let is_broken = |text: &str| session.utf8 && text.contains(char::REPLACEMENT_CHARACTER);
+    let shown = |text: &str| text.replace(char::REPLACEMENT_CHARACTER, "?");
+    if is_broken(key) {
+        os_log::warning!("{name}: non-UTF-8 key \"{}\": {NO_UTF8}", shown(key));
         return Ok(None);
     }
     let found = table.lookup(key).map_err(|error| {
@@ -53,7 +120,26 @@ fn ask(table: &dyn Lookup, key: &str) -> Result<Option<String>, Fatal> {
         Fatal(format!("table {name}: query error: {text}"))
     })?;
     warn_empty(name, key, found.as_deref());
-    Ok(found)
+    if let Some(value) = found.as_deref().filter(|value| is_broken(value)) {
+        os_log::warning!("{name}: key \"{key}\": non-UTF-8 value \"{}\": {NO_UTF8}", shown(value));
+        return Err(Fatal(format!("table {name}: query error")));
+    }
+    match found {
+        Some(value) if session.options.files => match decoded(name, key, &value) {
+            Some(content) => Ok(Some(content)),
+            None => Err(Fatal(format!("table {name}: query error"))),
+        },
+        found => Ok(found),
+    }
+}
+
+/// The content of the files that an entry was made from (`-F`).
+fn decoded(name: &str, key: &str, value: &str) -> Option<String> {
+    let content = proto_ipc::base64::decode(value.as_bytes());
+    if content.is_none() {
+        os_log::warning!("table {name}: key {key}: malformed BASE64 value: {value}");
+    }
+    content.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn warn_empty(name: &str, key: &str, value: Option<&str>) {
@@ -70,7 +156,12 @@ pub fn sequence(session: &Session) -> Result<(), Fatal> {
         let mut failed = None;
         store::sequence(kind, name, &mut |key, value| {
             warn_empty(&format!("{kind}:{name}"), key, Some(value));
-            failed = print(session, key, value, true).err();
+            let value = if session.options.files {
+                decoded(&format!("{kind}:{name}"), key, value)
+            } else {
+                Some(value.to_owned())
+            };
+            failed = value.and_then(|value| print(session, key, &value, true).err());
             failed.is_none()
         })?;
         failed.map_or(Ok(()), Err)?;

@@ -50,7 +50,18 @@ fn create_one(session: &Session, kind: &str, name: &str) -> Result<(), Fatal> {
     let mode = if session.options.own_permissions { 0o644 } else { 0o644 & (mode | 0o600) };
     let mut store = Store::open(kind, name, !incremental, true, mode, session.options.ending)?;
     let shown = if incremental { "stdin" } else { name };
-    let mut add = |record: Record| add(session, &mut store, &record);
+    let mut add = |mut record: Record| {
+        if session.options.files {
+            match contents(&record.value) {
+                Ok(value) => record.value = value,
+                Err(reason) => {
+                    os_log::warning!("{}: {reason}: skipping this entry", record.place);
+                    return;
+                }
+            }
+        }
+        add(session, &mut store, &record);
+    };
     match session.tool {
         Tool::Postmap => map_records(shown, &text, session.utf8, "", &mut add),
         Tool::Postalias => alias_records(shown, &text, session.utf8, &mut add),
@@ -60,6 +71,22 @@ fn create_one(session: &Session, kind: &str, name: &str) -> Result<(), Fatal> {
         store.put("@", "@", Duplicate::Ignore);
     }
     store.save().map_err(|error| Fatal(format!("table {kind}:{name}: write error: {}", text_of(&error))))
+}
+
+/// The contents of the files that `value` names, one after the other with a line feed between them, as base64 (`-F`).
+fn contents(value: &str) -> Result<String, String> {
+    let mut all = Vec::new();
+    for (number, name) in mail_text::list::words(value).enumerate() {
+        if number > 0 {
+            all.push(b'\n');
+        }
+        let mut file = File::open(name).map_err(|error| format!("open {name}: {}", text_of(&error)))?;
+        file.by_ref()
+            .take(SOURCE_LIMIT)
+            .read_to_end(&mut all)
+            .map_err(|error| format!("read {name}: {}", text_of(&error)))?;
+    }
+    Ok(proto_ipc::base64::encode(&all))
 }
 
 fn add(session: &Session, store: &mut Store, record: &Record) {

@@ -70,6 +70,9 @@ impl Options {
         for item in items {
             let (operation, text) = match item {
                 Item::Value('c', directory) => {
+                    if !directory.starts_with('/') {
+                        return Err("-c requires absolute pathname".to_owned());
+                    }
                     options.config_directory = Some(directory);
                     continue;
                 }

@@ -1,11 +1,11 @@
-//! Rule tables: `regexp` and `cidr`, with `if` and `endif`.
+//! Rule tables: `regexp`, `pcre` and `cidr`, with `if` and `endif`.
 
 mod cidr;
 mod regexp;
 mod substitution;
 
 pub(crate) use cidr::open as cidr;
-pub(crate) use regexp::open as regexp;
+pub(crate) use regexp::{open as regexp, open_pcre as pcre};
 
 use mail_lookup::Owner;
 use mail_text::logical::{self, Item};

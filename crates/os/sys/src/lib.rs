@@ -5,6 +5,7 @@ pub mod identity;
 pub mod lock;
 pub mod map;
 pub mod net;
+pub mod pcre;
 pub mod process;
 pub mod regex;
 pub mod signal;

@@ -9,6 +9,7 @@ pub struct Data(pub Vec<u8>);
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Encodes.
+#[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -27,6 +28,7 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// Decodes; `None` when it is no base64 of a length that is a multiple of four.
+#[must_use]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(4) {
         return None;

@@ -2,7 +2,7 @@
 //! each service. Whatever arrives is hostile: sizes are bounded before memory is taken, and nothing panics.
 #![deny(clippy::indexing_slicing)]
 
-mod base64;
+pub mod base64;
 mod connection;
 mod de;
 mod list;

@@ -1,18 +1,69 @@
-//! `regexp`: POSIX regular expressions, regexp_table(5).
+//! `regexp`: POSIX regular expressions, regexp_table(5); `pcre`: Perl-compatible ones, pcre_table(5). They differ in their
+//! flags, in a few messages, and `regexp` has rules of two expressions.
 
 use std::sync::Arc;
 
 use mail_lookup::{Found, KeyClass, Lookup, Owner};
-use os_sys::regex::Regex;
+use os_sys::pcre::{Options, Pcre};
+use os_sys::regex::{Group, Regex};
 
 use super::substitution::{self, Part};
 use super::{Parsed, Place, Program, after_keyword, cidr::strip_negations, load};
 use crate::Flags;
 use crate::open::OpenError;
 
+/// Which kind of expressions a table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syntax {
+    Posix,
+    Perl,
+}
+
+impl Syntax {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Posix => "regexp",
+            Self::Perl => "pcre",
+        }
+    }
+}
+
+impl Syntax {
+    /// How index 0 is refused.
+    const fn out_of_range(self) -> &'static str {
+        match self {
+            Self::Posix => "out-of-range",
+            Self::Perl => "out of range",
+        }
+    }
+}
+
+/// A compiled expression.
+enum Expression {
+    Posix(Regex),
+    Perl(Pcre),
+}
+
+impl Expression {
+    fn groups(&self) -> usize {
+        match self {
+            Self::Posix(regex) => regex.groups(),
+            Self::Perl(regex) => regex.groups(),
+        }
+    }
+
+    fn captures(&self, text: &str) -> Result<Option<Vec<Group>>, String> {
+        match self {
+            Self::Posix(regex) => regex.captures(text),
+            Self::Perl(regex) => regex.captures(text),
+        }
+    }
+}
+
 struct Condition {
     negated: bool,
-    regex: Regex,
+    regex: Expression,
+    line: usize,
 }
 
 struct Action {
@@ -23,6 +74,7 @@ struct Action {
 }
 
 struct Table {
+    syntax: Syntax,
     name: String,
     source: String,
     owner: Owner,
@@ -31,15 +83,25 @@ struct Table {
 
 /// Opens `regexp:name`.
 pub(crate) fn open(name: &str, flags: Flags) -> Result<Arc<dyn Lookup>, OpenError> {
-    let may_substitute = !flags.no_regsub && !flags.paranoid;
-    let parse = |place: &Place<'_>, line: &str| rule(place, line, may_substitute);
-    let (program, owner) = load("regexp", name, "ignoring ENDIF without matching IF", parse)?;
-    Ok(Arc::new(Table { name: format!("regexp:{name}"), source: name.to_owned(), owner, program }))
+    table(Syntax::Posix, name, flags)
 }
 
-fn rule(place: &Place<'_>, line: &str, may_substitute: bool) -> Parsed<Condition, Action> {
+/// Opens `pcre:name`.
+pub(crate) fn open_pcre(name: &str, flags: Flags) -> Result<Arc<dyn Lookup>, OpenError> {
+    table(Syntax::Perl, name, flags)
+}
+
+fn table(syntax: Syntax, name: &str, flags: Flags) -> Result<Arc<dyn Lookup>, OpenError> {
+    let may_substitute = !flags.no_regsub && !flags.paranoid;
+    let parse = |place: &Place<'_>, line: &str| rule(syntax, place, line, may_substitute);
+    let kind = syntax.kind();
+    let (program, owner) = load(kind, name, "ignoring ENDIF without matching IF", parse)?;
+    Ok(Arc::new(Table { syntax, name: format!("{kind}:{name}"), source: name.to_owned(), owner, program }))
+}
+
+fn rule(syntax: Syntax, place: &Place<'_>, line: &str, may_substitute: bool) -> Parsed<Condition, Action> {
     if !line.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        return match action(place, line, may_substitute) {
+        return match action(syntax, place, line, may_substitute) {
             Some(action) => Parsed::Match(action),
             None => Parsed::Skipped,
         };
@@ -51,7 +113,7 @@ fn rule(place: &Place<'_>, line: &str, may_substitute: bool) -> Parsed<Condition
         return Parsed::Endif;
     }
     if let Some(rest) = after_keyword(line, "if") {
-        let Some((condition, rest)) = condition(place, rest) else { return Parsed::Skipped };
+        let Some((condition, rest)) = condition(syntax, place, rest) else { return Parsed::Skipped };
         if !rest.trim().is_empty() {
             place.warn(&format!("ignoring extra text after IF statement: \"{}\"", rest.trim()));
             place.warn("do not prepend whitespace to statements between IF and ENDIF");
@@ -62,18 +124,20 @@ fn rule(place: &Place<'_>, line: &str, may_substitute: bool) -> Parsed<Condition
     Parsed::Skipped
 }
 
-fn action(place: &Place<'_>, line: &str, may_substitute: bool) -> Option<Action> {
-    let (first, rest) = condition(place, line)?;
+fn action(syntax: Syntax, place: &Place<'_>, line: &str, may_substitute: bool) -> Option<Action> {
+    let (first, rest) = condition(syntax, place, line)?;
     let (second, rest) = match rest.strip_prefix('!') {
-        Some(_) => condition(place, rest).map(|(second, rest)| (Some(second), rest))?,
-        None => (None, rest),
+        Some(_) if syntax == Syntax::Posix => {
+            condition(syntax, place, rest).map(|(second, rest)| (Some(second), rest))?
+        }
+        Some(_) | None => (None, rest),
     };
     let text = rest.trim();
     if text.is_empty() {
         place.warn("no replacement text: using empty string");
     }
     let groups = if first.negated { usize::MAX } else { first.regex.groups() };
-    let result = match substitution::parse(text, groups) {
+    let result = match substitution::parse(text, groups, syntax.out_of_range()) {
         Ok(result) => result,
         Err(messages) => {
             messages.iter().for_each(|message| place.warn(message));
@@ -94,7 +158,7 @@ fn action(place: &Place<'_>, line: &str, may_substitute: bool) -> Option<Action>
 }
 
 /// `[!]D regexp D flags`, and what follows the flags.
-fn condition<'a>(place: &Place<'_>, text: &'a str) -> Option<(Condition, &'a str)> {
+fn condition<'a>(syntax: Syntax, place: &Place<'_>, text: &'a str) -> Option<(Condition, &'a str)> {
     let (negated, text) = strip_negations(text);
     let mut chars = text.chars();
     let Some(delimiter) = chars.next() else {
@@ -103,31 +167,67 @@ fn condition<'a>(place: &Place<'_>, text: &'a str) -> Option<(Condition, &'a str
     };
     let body = chars.as_str();
     let Some(end) = closing(body, delimiter) else {
-        place.warn(&format!("no closing regexp delimiter \"{delimiter}\": skipping this rule"));
+        let consequence = match syntax {
+            Syntax::Posix => "skipping",
+            Syntax::Perl => "ignoring",
+        };
+        place.warn(&format!("no closing regexp delimiter \"{delimiter}\": {consequence} this rule"));
         return None;
     };
     let pattern = body.get(..end)?;
-    let mut rest = body.get(end + delimiter.len_utf8()..)?;
+    let rest = body.get(end + delimiter.len_utf8()..)?;
+    let is_end = |c: char| c.is_ascii_whitespace() || c == '!' && syntax == Syntax::Posix;
+    let (flags, rest) = rest.split_at_checked(rest.find(is_end).unwrap_or(rest.len()))?;
+    let regex = match syntax {
+        Syntax::Posix => Expression::Posix(posix(place, pattern, flags)?),
+        Syntax::Perl => Expression::Perl(perl(place, pattern, flags)?),
+    };
+    Some((Condition { negated, regex, line: place.line }, rest))
+}
+
+fn posix(place: &Place<'_>, pattern: &str, flags: &str) -> Option<Regex> {
     let (mut icase, mut newline, mut extended) = (true, false, true);
-    while let Some(flag) = rest.chars().next().filter(|c| !c.is_ascii_whitespace() && *c != '!') {
+    for flag in flags.chars() {
         match flag {
             'i' => icase = !icase,
             'm' => newline = !newline,
             'x' => extended = !extended,
-            _ => {
-                place.warn(&format!("unknown regexp option \"{flag}\": skipping this rule"));
-                return None;
-            }
-        }
-        rest = rest.get(flag.len_utf8()..)?;
-    }
-    match Regex::new(pattern, extended, icase, newline) {
-        Ok(regex) => Some((Condition { negated, regex }, rest)),
-        Err(text) => {
-            place.warn(&text);
-            None
+            _ => return unknown_flag(place, flag),
         }
     }
+    Regex::new(pattern, extended, icase, newline).map_err(|text| place.warn(&text)).ok()
+}
+
+fn perl(place: &Place<'_>, pattern: &str, flags: &str) -> Option<Pcre> {
+    let mut options = Options {
+        caseless: true,
+        multiline: false,
+        dotall: true,
+        extended: false,
+        anchored: false,
+        dollar_endonly: false,
+        ungreedy: false,
+    };
+    for flag in flags.chars() {
+        match flag {
+            'i' => options.caseless = !options.caseless,
+            'm' => options.multiline = !options.multiline,
+            's' => options.dotall = !options.dotall,
+            'x' => options.extended = !options.extended,
+            'A' => options.anchored = !options.anchored,
+            'E' => options.dollar_endonly = !options.dollar_endonly,
+            'U' => options.ungreedy = !options.ungreedy,
+            'X' => place.warn("ignoring obsolete regexp option \"X\""),
+            _ => return unknown_flag(place, flag),
+        }
+    }
+    let failed = |(offset, text)| place.warn(&format!("error in regex at offset {offset}: {text}"));
+    Pcre::new(pattern, options).map_err(failed).ok()
+}
+
+fn unknown_flag<T>(place: &Place<'_>, flag: char) -> Option<T> {
+    place.warn(&format!("unknown regexp option \"{flag}\": skipping this rule"));
+    None
 }
 
 /// Offset of the delimiter that is not behind a backslash.
@@ -145,13 +245,14 @@ fn closing(body: &str, delimiter: char) -> Option<usize> {
     None
 }
 
-type Groups = Vec<Option<(usize, usize)>>;
-
 impl Table {
     /// The groups when the expression itself (regardless of `!`) matches. An error of the library is no match.
-    fn captures(&self, condition: &Condition, key: &str) -> Option<Groups> {
+    fn captures(&self, condition: &Condition, key: &str) -> Option<Vec<Group>> {
         condition.regex.captures(key).unwrap_or_else(|text| {
-            os_log::warning!("regexp map {}: {text}", self.source);
+            match self.syntax {
+                Syntax::Posix => os_log::warning!("regexp map {}: {text}", self.source),
+                Syntax::Perl => os_log::warning!("pcre map {}, line {}: {text}", self.source, condition.line),
+            }
             None
         })
     }
@@ -177,7 +278,9 @@ impl Table {
                 Part::Text(text) => out.push_str(text),
                 Part::Group(index) => {
                     if let Some(Some((start, end))) = groups.get(*index) {
-                        out.push_str(key.get(*start..*end).unwrap_or_default());
+                        let bytes = key.as_bytes().get(*start..*end).unwrap_or_default();
+                        // An expression on bytes may split a character.
+                        out.push_str(&String::from_utf8_lossy(bytes));
                     }
                 }
             }
@@ -219,6 +322,24 @@ mod tests {
             ("cy", Some("no x")),
             ("zd", Some("d without e")),
             ("zde", None),
+        ] {
+            assert_eq!(table.lookup(key), Ok(want.map(str::to_owned)), "{key}");
+        }
+    }
+
+    #[test]
+    fn perl_rules_have_their_own_flags() {
+        let table = open_pcre(
+            "{{/^(?<user>a+?)(b*)$/ <$1,$2>}, {if !/^c/}, {/d(?!e)/ d without e}, {endif}, {/(x+)/U <$1>}, {/^D$/i exact}}",
+            Flags::default(),
+        )
+        .unwrap();
+        for (key, want) in [
+            ("aab", Some("<aa,b>")),
+            ("cd", None),
+            ("zd", Some("d without e")),
+            ("zde", None),
+            ("cxx", Some("<x>")),
         ] {
             assert_eq!(table.lookup(key), Ok(want.map(str::to_owned)), "{key}");
         }

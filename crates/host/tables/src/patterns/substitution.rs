@@ -9,7 +9,8 @@ pub(super) enum Part {
 }
 
 /// Parses a result; the error is the reference's text about the index, if it has one.
-pub(super) fn parse(text: &str, groups: usize) -> Result<Vec<Part>, Vec<String>> {
+/// `zero` is the text about index 0, in which the types differ.
+pub(super) fn parse(text: &str, groups: usize, zero: &str) -> Result<Vec<Part>, Vec<String>> {
     let bad_syntax = || "bad replacement syntax: skipping this rule".to_owned();
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -21,12 +22,17 @@ pub(super) fn parse(text: &str, groups: usize) -> Result<Vec<Part>, Vec<String>>
             rest = tail;
             continue;
         }
-        let Some((name, tail)) = macro_name(after) else { return Err(vec![bad_syntax()]) };
+        let Some((name, tail)) = macro_name(after) else {
+            let what =
+                if after.starts_with(['{', '(']) { "truncated macro reference" } else { "empty macro name" };
+            os_log::warning!("{what}: \"${after}\"");
+            return Err(vec![bad_syntax()]);
+        };
         let Ok(index) = name.parse::<usize>() else {
             return Err(vec![format!("non-numeric replacement index \"{name}\""), bad_syntax()]);
         };
         if index == 0 {
-            return Err(vec![format!("out of range replacement index \"{name}\""), bad_syntax()]);
+            return Err(vec![format!("{zero} replacement index \"{name}\""), bad_syntax()]);
         }
         if index > groups {
             return Err(vec![format!("out of range replacement index \"{name}\": skipping this rule")]);
@@ -52,9 +58,6 @@ fn macro_name(text: &str) -> Option<(&str, &str)> {
         }
     }
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    // `$1st` is group 1 followed by text.
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let end = if digits > 0 { digits } else { end };
     text.split_at_checked(end).filter(|(name, _)| !name.is_empty())
 }
 
@@ -65,20 +68,20 @@ mod tests {
     #[test]
     fn groups_and_dollars() {
         assert_eq!(
-            parse("a$1b${2}c$$(x", 2),
+            parse("a$1-b${2}c$$(x", 2, "out of range"),
             Ok(vec![
                 Part::Text("a".into()),
                 Part::Group(1),
-                Part::Text("b".into()),
+                Part::Text("-b".into()),
                 Part::Group(2),
                 Part::Text("c$(x".into())
             ])
         );
         assert_eq!(
-            parse("$2", 1),
+            parse("$2", 1, "out of range"),
             Err(vec!["out of range replacement index \"2\": skipping this rule".to_owned()])
         );
-        assert!(parse("$x", 1).is_err());
-        assert!(parse("$", 1).is_err());
+        assert!(parse("$1st", 1, "out of range").is_err());
+        assert!(parse("$", 1, "out of range").is_err());
     }
 }

@@ -1,0 +1,62 @@
+//! Command lines of `postmap`, `postalias` and `postsuper`: combinations of options, keys taken from a message, and rule
+//! tables, in many small steps.
+
+use harness::{Mta, golden, isolated};
+use std::fmt::Write as _;
+use std::process::Command;
+
+const COMMANDS: &str = include_str!("maps.commands");
+
+const FILES: &[(&str, &str)] = &[
+    ("etc/t", "a 1\nB 2\n\"q k\" 3\n"),
+    ("etc/al", "a: 1\nB: 2\n\"q k\": 3\n"),
+    ("etc/re", "/^Subject: (.*)/ got $1\n/^X-Body/ hdr\n/^body (.*)$/ text $1\n/mime/i m\n"),
+    (
+        "msg",
+        "Subject: hello\nX-Body: 1\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\nbody one\n--b\nContent-Type: text/plain\n\nbody two\n--b\nContent-Type: message/rfc822\n\nSubject: inner\n\nbody three\n--b--\nbody four\n",
+    ),
+    (
+        "msg2",
+        "Subject: folded\n\tline two\n three\nFrom: x\nno header here\nBody: looks like header\n\n\tx\n",
+    ),
+];
+
+/// Runs one line by sh(1) in the directory of the test; what it says on both streams, and its status.
+fn shell(mta: &Mta, dir: &std::path::Path, line: &str) -> String {
+    let commands = mta.command("postmap").get_program().to_owned();
+    let commands = std::path::Path::new(&commands).parent().unwrap().display().to_string();
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("exec 2>&1; {line}"))
+        .current_dir(dir)
+        .env("PATH", format!("{commands}:/usr/bin:/bin"))
+        .env("MAIL_CONFIG", mta.config())
+        .output()
+        .unwrap();
+    format!("{}= {}\n", String::from_utf8_lossy(&output.stdout), output.status.code().unwrap_or(-1))
+}
+
+#[test]
+fn each_command_line_has_the_answer_of_the_reference() {
+    isolated(|world| {
+        let mta = world.mta("mail").main("maillog_file =").build();
+        let dir = world.dir().join("work");
+        std::fs::create_dir_all(dir.join("etc")).unwrap();
+        for (name, content) in FILES {
+            std::fs::write(dir.join(name), content).unwrap();
+        }
+        std::fs::copy(mta.config().join("main.cf"), dir.join("etc/main.cf")).unwrap();
+        std::fs::copy(mta.config().join("master.cf"), dir.join("etc/master.cf")).unwrap();
+        let mut text = String::new();
+        for line in COMMANDS.lines().filter(|line| !line.starts_with('#')) {
+            let _ = writeln!(text, "$ {line}");
+            text.push_str(&shell(&mta, &dir, line).replace(&dir.display().to_string(), "WORK"));
+            for entry in std::fs::read_dir(dir.join("etc")).unwrap().flatten() {
+                if entry.path().extension().is_some_and(|end| end == "db") {
+                    std::fs::remove_file(entry.path()).unwrap();
+                }
+            }
+        }
+        golden(&mta, "commands/maps", &harness::normal(&text), &[]);
+    });
+}
