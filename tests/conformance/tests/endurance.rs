@@ -200,6 +200,47 @@ fn submit_until(mta: &Mta, writer: usize, stop: &AtomicBool, acknowledged: &Mute
     }
 }
 
+/// The process IDs of a daemon in the order of its log lines, each once for each run of lines.
+fn processes(log: &str, daemon: &str) -> Vec<String> {
+    let prefix = format!(" postfix/{daemon}[");
+    let mut found: Vec<String> = log
+        .lines()
+        .filter_map(|line| Some(line.split_once(&prefix)?.1.split_once(']')?.0.to_owned()))
+        .collect();
+    found.dedup();
+    found
+}
+
+#[test]
+fn reloads_lose_nothing_and_a_queue_has_one_manager_at_a_time() {
+    isolated(|world| {
+        let sink = Sink::smtp().start();
+        let mta = world.mta("mail").main(&format!("relayhost = {}", sink.nexthop())).start();
+        let acknowledged = Mutex::new(Vec::new());
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let (mta, acknowledged, stop) = (&mta, &acknowledged, &stop);
+                scope.spawn(move || submit_until(mta, writer, stop, acknowledged));
+            }
+            for reload in 1..=8 {
+                until("more mail", || (acknowledged.lock().unwrap().len() >= reload * 30).then_some(()));
+                mta.reload();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        // A message that an agent of the former queue manager still has is looked at again only after a minute.
+        until("all messages to arrive", || {
+            let got = arrivals(&sink.received());
+            acknowledged.lock().unwrap().iter().all(|key| got.contains_key(key)).then_some(())
+        });
+        let managers = processes(&mta.log(), "qmgr");
+        let distinct: std::collections::HashSet<_> = managers.iter().collect();
+        assert_eq!(managers.len(), distinct.len(), "two queue managers at a time: {managers:?}");
+        assert!(managers.len() > 2, "no reload reached the queue manager: {managers:?}");
+    });
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_in_crashes() {
     crash(0x9E37_79B9_7F4A_7C15, 15);

@@ -83,7 +83,8 @@ impl Service {
             if child.available && !child.retired && child.epoch == self.epoch {
                 return None;
             }
-            used += child.weight(self.epoch);
+            // Of a service that must be alone (a queue has one manager) the old process has to be gone first.
+            used += if self.limit == 1 { 1 } else { child.weight(self.epoch) };
         }
         if self.limit == 0 {
             return Some(0);
@@ -194,6 +195,10 @@ mod tests {
         assert!(limit.is_full_of_sessions(full.iter()));
         assert!(!limit.is_full_of_sessions([child(false, true), child(true, true)].iter()));
         assert!(!limit.is_full_of_sessions([child(false, true)].iter()), "there is room for another process");
+        let leaving = Child { epoch: 0, ..child(false, true) };
+        assert_eq!(limit.room([leaving].iter()), Some(10), "its sessions end some day");
+        let leaving = Child { epoch: 0, ..child(false, true) };
+        assert_eq!(service(1).room([leaving].iter()), None, "never two of one");
         assert_eq!(service(0).room([child(false, false)].iter()), Some(0));
     }
 }

@@ -28,6 +28,7 @@ const SPEC: Spec = Spec {
     ignores_max_use: true,
     ignores_max_idle: true,
     triggers: true,
+    alone: true,
     ..Spec::new("qmgr")
 };
 

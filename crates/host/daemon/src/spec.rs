@@ -45,6 +45,8 @@ pub struct Spec {
     /// Event loops only: clients are triggers (qmgr), they come to `EventService::trigger`. Those that ask for it
     /// (`proto_ipc::trigger::KEEP`) stay connected, and their words come to `EventService::word`.
     pub triggers: bool,
+    /// Waits at its start until a former process of the service has ended, also that of a master that was killed.
+    pub alone: bool,
     /// Time limit for one piece of work, in seconds; `None`: `daemon_timeout`.
     pub watchdog_seconds: Option<u64>,
 }
@@ -64,6 +66,7 @@ impl Spec {
             takes_arguments: false,
             persistent_clients: false,
             triggers: false,
+            alone: false,
             watchdog_seconds: None,
         }
     }

@@ -61,6 +61,8 @@ pub(crate) struct Runtime {
     pub(crate) max_idle: Option<Duration>,
     pub(crate) quota: usize,
     lock: Option<File>,
+    /// Held for life by a process that must be alone.
+    _alone: Option<File>,
     owner: Option<Identity>,
     jail: Option<PathBuf>,
 }
@@ -224,6 +226,7 @@ fn runtime(
         AcceptLock::Nobody => false,
     };
     let locks = locks && !options.standalone && !options.single && !spec.persistent_clients;
+    let lock_file = format!("pid/{transport}.{service}");
     Ok(Runtime {
         listeners: match options.standalone {
             true => Vec::new(),
@@ -235,7 +238,8 @@ fn runtime(
             .then(|| max_use.saturating_mul(u64::try_from(quota.max(1)).unwrap_or(1))),
         max_idle: (!spec.ignores_max_idle).then_some(max_idle),
         quota,
-        lock: if locks { Some(open_lock(&format!("pid/{transport}.{service}"))?) } else { None },
+        lock: if locks { Some(open_lock(&lock_file)?) } else { None },
+        _alone: if spec.alone && !options.standalone { Some(wait_alone(&lock_file)?) } else { None },
         owner: owner(options, config)?,
         jail: (options.chroot && identity::effective_uid() == 0)
             .then(|| config.queue_directory())
@@ -247,6 +251,14 @@ fn open_lock(path: &str) -> Result<File, Error> {
     let opened =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     Ok(opened.map_err(|error| format!("open lock file {path}: {}", error_text(&error)))?)
+}
+
+/// Waits until nobody else holds the lock.
+fn wait_alone(path: &str) -> Result<File, Error> {
+    let file = open_lock(path)?;
+    os_sys::lock::flock(&file, os_sys::lock::Mode::Exclusive)
+        .map_err(|error| format!("lock {path}: {}", error_text(&error)))?;
+    Ok(file)
 }
 
 /// Whom the process becomes: `mail_owner`, if it was told to and is root now.

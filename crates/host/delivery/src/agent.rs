@@ -1,5 +1,6 @@
 //! The dialogue with the queue manager.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use host_daemon::{Client, PoolService, Spec, Stream};
@@ -85,8 +86,11 @@ pub fn serve_kept(
         connection.wait_for_close()
     };
     match dialogue() {
-        // The queue manager connects ahead of time and may leave without a request.
+        // The queue manager connects ahead of time and may leave without a request; one that is told to end (reload) does
+        // not wait for replies: what was delivered is marked in the queue file.
         Ok(()) | Err(Error::Closed) => {}
+        Err(Error::Io(error))
+            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
         Err(error) => os_log::warning!("delivery request: {error}"),
     }
 }
