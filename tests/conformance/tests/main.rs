@@ -22,6 +22,7 @@ mod owner;
 mod postconf;
 mod queue;
 mod relay;
+mod restrictions;
 mod rewriting;
 mod smtpd;
 mod system;

@@ -16,7 +16,7 @@ pub struct Change {
 }
 
 /// Compares `text` with the recorded file `name`. With `HARNESS_RECORD` set and the reference as the target, the file
-/// is written instead. `changes` are applied to the expected text when their program is ours. `HARNESS_ACTUAL` names a
+/// is written instead; with `HARNESS_DUMP` what was got goes to a file below that directory as well. `changes` are applied to the expected text when their program is ours. `HARNESS_ACTUAL` names a
 /// directory where `text` is left, whatever it is.
 pub fn golden(mta: &Mta, name: &str, text: &str, changes: &[Change]) {
     let path = directory().join(format!("{name}.txt"));
@@ -27,6 +27,11 @@ pub fn golden(mta: &Mta, name: &str, text: &str, changes: &[Change]) {
         std::fs::create_dir_all(path.parent().expect("parent")).expect("create directory");
         std::fs::write(&path, text).expect("write golden file");
         return;
+    }
+    if let Some(dir) = std::env::var_os("HARNESS_DUMP") {
+        let path = Path::new(&dir).join(format!("{name}.txt"));
+        std::fs::create_dir_all(path.parent().expect("parent")).expect("create directory");
+        std::fs::write(&path, text).expect("write what was got");
     }
     let mut want = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; record it from the reference first", path.display()));

@@ -198,7 +198,7 @@ impl Backend {
             sender: given.sender.or_else(|| transaction.map(|t| t.mail.sender.as_str())),
             recipient: given.recipient.or(one.filter(|_| stage != Stage::Recipient)),
             etrn: given.etrn,
-            recipients: transaction.map_or(0, |t| t.recipients),
+            recipients: transaction.map_or(0, |t| t.recipients) + u32::from(stage == Stage::Recipient),
             pipelined: session.pipelined(),
             has_message: matches!(stage, Stage::Sender | Stage::Recipient | Stage::Data | Stage::EndOfData),
             at_end_of_data: stage == Stage::EndOfData,

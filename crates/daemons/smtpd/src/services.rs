@@ -297,9 +297,11 @@ impl Services {
         Ok(find_address(self.maps(map), address, &search)?.map(|(value, _)| value))
     }
 
-    /// Resolves an address as a recipient.
+    /// Resolves an address as a recipient, after cleanup would have completed it.
     pub fn resolve(&self, address: &str) -> Resolved {
-        let found = self.addresses.resolve("", address, false);
+        let completed = self.addresses.rewrite_internal(address);
+        let failed = completed.is_err();
+        let found = self.addresses.resolve("", &completed.unwrap_or_else(|_| address.to_owned()), false);
         Resolved {
             transport: found.transport,
             nexthop: found.nexthop,
@@ -313,7 +315,7 @@ impl Services {
             },
             routed: found.routed,
             bad: found.error == Some(ResolveError::Bad),
-            failed: found.error == Some(ResolveError::Fail),
+            failed: failed || found.error == Some(ResolveError::Fail),
         }
     }
 

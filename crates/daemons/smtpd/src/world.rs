@@ -65,7 +65,8 @@ impl World for Scene<'_> {
     }
 
     fn resolve(&mut self, address: &str) -> Resolved {
-        self.services.resolve(address)
+        let resolved = self.services.resolve(address);
+        Resolved { recipient: mail_address::fold(&resolved.recipient), ..resolved }
     }
 
     fn in_mynetworks(&mut self) -> Result<bool, LookupError> {
@@ -90,6 +91,9 @@ impl World for Scene<'_> {
             Record::Mx => (proto_dns::Kind::Mx, true),
             Record::Ns => (proto_dns::Kind::Ns, false),
         };
+        if !mail_address::hostname::is_hostname(name) {
+            return Dns::NotFound(proto_dns::Cause::NotFound.as_str().to_owned());
+        }
         match self.services.resolver.lookup(name, kind) {
             Err(failure) => dns_failure(&failure),
             Ok(answers) => {
@@ -112,6 +116,10 @@ impl World for Scene<'_> {
         }
     }
 
+    fn host_addresses(&mut self, name: &str) -> Result<Vec<IpAddr>, String> {
+        os_sys::net::host_addresses(name)
+    }
+
     fn verify(&mut self, address: &str) -> Probe {
         self.services.verify(address)
     }
@@ -121,7 +129,7 @@ impl World for Scene<'_> {
         let sender = self.given.sender.or_else(|| transaction.map(|t| t.mail.sender.as_str()));
         let recipient =
             self.given.recipient.or_else(|| transaction.and_then(|t| t.only_recipient.as_deref()));
-        let tail = self.session.decision_tail(sender, recipient);
+        let tail = self.session.decision_tail_of(sender, recipient, self.given.helo);
         os_log::info!(
             "{}: {kind}: {} from {}: {text}{tail}",
             self.session.queue_id_text(),
@@ -149,7 +157,8 @@ impl World for Scene<'_> {
 }
 
 fn dns_failure<T>(failure: &proto_dns::LookupFailure) -> Dns<T> {
-    if failure.cause.is_temporary() { Dns::Temporary(failure.to_string()) } else { Dns::NotFound }
+    let text = failure.cause.as_str().to_owned();
+    if failure.cause.is_temporary() { Dns::Temporary(text) } else { Dns::NotFound(text) }
 }
 
 impl Services {

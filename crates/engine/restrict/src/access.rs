@@ -45,7 +45,7 @@ impl Evaluator<'_> {
             }
             "PREPEND" => self.prepend(text, table, datum),
             "HOLD" | "DISCARD" | "FILTER" | "REDIRECT" | "BCC" => {
-                self.effect(&word.to_ascii_uppercase(), text, table, scope)
+                self.effect(&word.to_ascii_uppercase(), text, (table, datum), scope)
             }
             _ => self.code_or_list(table, value, word, text, datum, scope),
         }
@@ -106,12 +106,16 @@ impl Evaluator<'_> {
         Flow::Next
     }
 
-    fn effect(&mut self, word: &str, text: &str, table: &str, scope: &Scope) -> Flow {
+    fn effect(&mut self, word: &str, text: &str, (table, datum): (&str, &str), scope: &Scope) -> Flow {
         if !self.facts.has_message {
-            self.world.warn(format!(
-                "access table {table}: with {} specified, action {word} is unavailable",
-                self.why_no_message()
-            ));
+            let text = if self.facts.etrn.is_some() {
+                format!("access table {table}: action {word} is unavailable in smtpd_etrn_restrictions")
+            } else {
+                format!(
+                    "access table {table}: with smtpd_delay_reject=no, action {word} is always skipped in Client host or Helo command restrictions"
+                )
+            };
+            self.world.warn(text);
             return Flow::Next;
         }
         let effects = &mut self.state.effects;
@@ -137,16 +141,13 @@ impl Evaluator<'_> {
                 format!("triggers BCC {text}")
             }
             _ => {
-                self.world.warn(format!("access table {table}: bad {word} argument \"{text}\": ignored"));
+                let need = if word == "FILTER" { "transport:destination" } else { "user@domain target" };
+                self.world.warn(format!("access table {table} entry \"{datum}\" requires {need}"));
                 return Flow::Next;
             }
         };
         let line = format!("<{}>: {} {said}", scope.name, scope.class);
         self.world.decision(&word.to_ascii_lowercase(), &line);
         if word == "DISCARD" { Flow::PermitAll } else { Flow::Next }
-    }
-
-    fn why_no_message(&self) -> &'static str {
-        if self.facts.etrn.is_some() { "ETRN" } else { "smtpd_delay_reject=no" }
     }
 }

@@ -233,8 +233,13 @@ impl<'a> Evaluator<'a> {
             return Some(Flow::Next);
         }
         if name.starts_with("check_") && name.ends_with("_access") && crate::tables::is_check(name) {
-            let Some(table) = rest.next().filter(|table| is_table(table)) else {
-                return Some(self.bad_argument(name, "", "maptype:mapname"));
+            let argument = rest.next();
+            let Some(table) = argument.filter(|table| is_table(table)) else {
+                return Some(self.bad_argument(
+                    name,
+                    argument.map_or(name, String::as_str),
+                    "maptype:mapname",
+                ));
             };
             return Some(self.table_check(name, table));
         }

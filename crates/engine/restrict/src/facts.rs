@@ -48,7 +48,7 @@ pub struct Facts<'a> {
     pub recipient: Option<&'a str>,
     /// Domain of ETRN.
     pub etrn: Option<&'a str>,
-    /// Accepted recipients.
+    /// Recipients, the one at hand included.
     pub recipients: u32,
     /// The client did not wait where it must.
     pub pipelined: bool,
@@ -97,8 +97,8 @@ pub struct Resolved {
 pub enum Dns<T> {
     /// Records.
     Found(Vec<T>),
-    /// No such name or no such record.
-    NotFound,
+    /// No such name or no such record; the resolver's text.
+    NotFound(String),
     /// Try again later; the resolver's text.
     Temporary(String),
     /// A single MX record with the root as its name (RFC 7505).
@@ -184,8 +184,14 @@ pub trait World {
     /// Host names of a DNS question.
     fn hosts(&mut self, name: &str, kind: Record) -> Dns<String>;
 
-    /// Addresses of a host name.
+    /// Addresses of a host name in the DNS.
     fn addresses(&mut self, name: &str) -> Dns<IpAddr>;
+
+    /// Addresses of a host name as programs of this host see them (getaddrinfo(3)).
+    ///
+    /// # Errors
+    /// The system's text.
+    fn host_addresses(&mut self, name: &str) -> Result<Vec<IpAddr>, String>;
 
     /// Asks the verification service, as long as the configuration says.
     fn verify(&mut self, address: &str) -> Probe;

@@ -49,10 +49,7 @@ impl Evaluator<'_> {
         let Some(scope) = self.helo_scope() else { return Flow::Next };
         let name = scope.name.trim_end_matches('.');
         let text = if name.starts_with('[') {
-            if literal(name).is_some() {
-                return Flow::Next;
-            }
-            "invalid ip address"
+            return self.literal_helo(&scope);
         } else if is_hostname(name) || name.parse::<std::net::IpAddr>().is_ok() {
             return Flow::Next;
         } else {
@@ -61,10 +58,22 @@ impl Evaluator<'_> {
         self.class_refusal(self.policy.invalid_hostname_code, Dsn::new(5, 5, 2), text, &scope)
     }
 
+    /// `[address]` in place of a name.
+    fn literal_helo(&mut self, scope: &Scope) -> Flow {
+        if literal(&scope.name).is_some() {
+            return Flow::Next;
+        }
+        let code = self.policy.invalid_hostname_code;
+        self.class_refusal(code, Dsn::new(5, 5, 2), "invalid ip address", scope)
+    }
+
     fn non_fqdn_helo(&mut self) -> Flow {
         let Some(scope) = self.helo_scope() else { return Flow::Next };
         let name = scope.name.trim_end_matches('.');
-        if name.starts_with('[') || (is_hostname(name) && name.contains('.')) {
+        if name.starts_with('[') {
+            return self.literal_helo(&scope);
+        }
+        if is_hostname(name) && name.contains('.') {
             return Flow::Next;
         }
         self.class_refusal(
@@ -77,11 +86,10 @@ impl Evaluator<'_> {
 
     fn unknown_helo(&mut self) -> Flow {
         let Some(scope) = self.helo_scope() else { return Flow::Next };
-        let name = scope.name.trim_end_matches('.').to_owned();
-        if name.starts_with('[') {
-            return Flow::Next;
+        if scope.name.starts_with('[') {
+            return self.literal_helo(&scope);
         }
-        match self.reach(&name) {
+        match self.reach(&scope.name) {
             Reach::Yes | Reach::NullMx => Flow::Next,
             Reach::No => self.class_refusal(
                 self.policy.unknown_hostname_code,
@@ -149,16 +157,20 @@ impl Evaluator<'_> {
     }
 
     fn reach(&mut self, name: &str) -> Reach {
+        // What is no host name, with a dot at its end for example, is not asked for.
+        if !is_hostname(name) {
+            return Reach::No;
+        }
         let mx = self.world.hosts(name, Record::Mx);
-        match mx {
+        match &mx {
             Dns::Found(_) => return Reach::Yes,
             Dns::NullMx => return Reach::NullMx,
-            Dns::NotFound | Dns::Temporary(_) => {}
+            Dns::NotFound(_) | Dns::Temporary(_) => {}
         }
-        match (self.world.addresses(name), mx) {
+        match (self.world.addresses(name), &mx) {
             (Dns::Found(_), _) => Reach::Yes,
             (Dns::Temporary(_), _) | (_, Dns::Temporary(_)) => Reach::Unknown,
-            (Dns::NotFound | Dns::NullMx, _) => Reach::No,
+            (Dns::NotFound(_) | Dns::NullMx, _) => Reach::No,
         }
     }
 }

@@ -86,6 +86,10 @@ impl Evaluator<'_> {
         if recipient.eq_ignore_ascii_case("postmaster") || recipient == self.policy.verify_sender {
             return Verdict::Accept;
         }
+        // The message goes nowhere: nothing is left to decide.
+        if self.state.effects.discard {
+            return Verdict::Accept;
+        }
         self.state.recipient_was_checked = false;
         let flow = self.before_recipient();
         if let Some(verdict) = decided(flow) {
@@ -165,6 +169,9 @@ impl Evaluator<'_> {
     }
 
     fn content(&mut self, list: &List, name: &str, class: &'static str) -> Verdict {
+        if self.state.effects.discard {
+            return Verdict::Accept;
+        }
         self.state.defer_if_permit = None;
         let scope = Scope { name: name.to_owned(), class, default_table: None };
         let flow = self.list(list, &scope);

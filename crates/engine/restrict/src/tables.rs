@@ -30,6 +30,25 @@ enum Via {
     Address,
 }
 
+impl Via {
+    const fn record(self) -> Option<Record> {
+        match self {
+            Self::Direct | Self::Address => None,
+            Self::Mx => Some(Record::Mx),
+            Self::Ns => Some(Record::Ns),
+        }
+    }
+
+    /// What warnings call the servers; nothing is said about names whose own addresses are looked up.
+    const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Direct | Self::Address => None,
+            Self::Mx => Some("MX"),
+            Self::Ns => Some("NS"),
+        }
+    }
+}
+
 fn parse(name: &str) -> Option<(Datum, Via)> {
     let name = name.strip_prefix("check_")?.strip_suffix("_access")?;
     let (name, via) = [("_mx", Via::Mx), ("_ns", Via::Ns), ("_a", Via::Address)]
@@ -70,8 +89,16 @@ pub(crate) fn is_later(name: &str) -> bool {
     ) || name == "permit_mx_backup"
 }
 
+/// Why a search has no result.
+enum Failure {
+    /// The table could not tell about this key.
+    Table(String, LookupError),
+    /// An entry without a value; already logged.
+    Empty,
+}
+
 /// Result of a search: the value and the key that was found.
-type Hit = Result<Option<(String, String)>, LookupError>;
+type Hit = Result<Option<(String, String)>, Failure>;
 
 impl Evaluator<'_> {
     /// Looks the datum of `check` up in `table` and carries the result out.
@@ -86,15 +113,17 @@ impl Evaluator<'_> {
         let (value, key) = match hit {
             Ok(Some(found)) => found,
             Ok(None) => return Flow::Next,
-            Err(error) => {
-                self.world.table_warning(table, &own.name, &error);
+            Err(failure) => {
+                if let Failure::Table(key, error) = failure {
+                    self.world.table_warning(table, &key, &error);
+                }
                 ("451 4.3.5 Server configuration error".to_owned(), own.name.clone())
             }
         };
         let strict = via != Via::Direct || datum == Datum::ReverseClient;
         let flow = self.action(table, &value, &key, &own);
         match flow {
-            Flow::Permit if strict => self.must_not_permit(check, &key),
+            Flow::Permit if strict => self.must_not_permit(check, &own.name),
             Flow::Permit if datum == Datum::Recipient && self.is_routed() => Flow::Next,
             Flow::Next
             | Flow::Permit
@@ -103,8 +132,8 @@ impl Evaluator<'_> {
         }
     }
 
-    fn must_not_permit(&mut self, check: &str, key: &str) -> Flow {
-        self.world.warn(format!("restriction {check} returns OK for {key}"));
+    fn must_not_permit(&mut self, check: &str, name: &str) -> Flow {
+        self.world.warn(format!("restriction {check} returns OK for {name}"));
         self.world.warn("this is not allowed for security reasons".to_owned());
         self.world.warn("use DUNNO instead of OK if you want to make an exception".to_owned());
         self.configuration_error()
@@ -145,7 +174,13 @@ impl Evaluator<'_> {
     }
 
     fn key(&mut self, table: &str, key: &str) -> Hit {
-        Ok(self.world.lookup(table, key)?.map(|value| (value, key.to_owned())))
+        let found = self.world.lookup(table, key).map_err(|error| Failure::Table(key.to_owned(), error))?;
+        if found.as_ref().is_some_and(String::is_empty) {
+            self.world.warn(format!("{table} lookup of {key} returns an empty string result"));
+            self.world.warn(format!("{table} should return NO RESULT in case of NOT FOUND"));
+            return Err(Failure::Empty);
+        }
+        Ok(found.map(|value| (value, key.to_owned())))
     }
 
     fn name_then_address(&mut self, table: &str, name: &str, address: &str) -> Hit {
@@ -157,7 +192,6 @@ impl Evaluator<'_> {
 
     /// The name, then its parent domains.
     fn domain(&mut self, table: &str, name: &str) -> Hit {
-        let name = name.trim_end_matches('.');
         if name.is_empty() {
             return Ok(None);
         }
@@ -249,7 +283,9 @@ impl Evaluator<'_> {
             Datum::Client => client.name.clone(),
             Datum::ReverseClient => client.reverse_name.clone(),
             Datum::Helo | Datum::Etrn => scope.name.clone(),
-            Datum::Sender | Datum::Recipient => mail_address::split(&scope.name).1.unwrap_or("").to_owned(),
+            Datum::Sender | Datum::Recipient => {
+                mail_address::fold(mail_address::split(&scope.name).1.unwrap_or(&scope.name))
+            }
         };
         if name.is_empty() || name == "unknown" {
             return Ok(None);
@@ -257,23 +293,29 @@ impl Evaluator<'_> {
         if let Some(address) = mail_address::hostname::literal(&name) {
             return if via == Via::Ns { Ok(None) } else { self.network(table, &address.to_string()) };
         }
-        for host in self.server_names(&name, via) {
-            if let Some(hit) = self.server(table, &host)? {
+        if name.starts_with('[') {
+            return Ok(None);
+        }
+        for host in self.server_names(&name, via, scope) {
+            if let Some(hit) = self.server(table, &host, via, scope)? {
                 return Ok(Some(hit));
             }
         }
         Ok(None)
     }
 
-    fn server(&mut self, table: &str, host: &str) -> Hit {
+    fn server(&mut self, table: &str, host: &str, via: Via, scope: &Scope) -> Hit {
         if let Some(hit) = self.domain(table, host)? {
             return Ok(Some(hit));
         }
-        let addresses = match self.world.addresses(host) {
-            Dns::Found(addresses) => addresses,
-            Dns::NotFound | Dns::NullMx => return Ok(None),
-            Dns::Temporary(reason) => {
-                self.world.warn(format!("Unable to look up host {host}: {reason}"));
+        let addresses = match self.world.host_addresses(host) {
+            Ok(addresses) => addresses,
+            Err(reason) => {
+                if let Some(word) = via.word() {
+                    let (class, name) = (scope.class, &scope.name);
+                    self.world
+                        .warn(format!("Unable to look up {word} host {host} for {class} {name}: {reason}"));
+                }
                 return Ok(None);
             }
         };
@@ -285,25 +327,24 @@ impl Evaluator<'_> {
         Ok(None)
     }
 
-    fn server_names(&mut self, name: &str, via: Via) -> Vec<String> {
-        let kind = match via {
-            Via::Direct | Via::Address => return vec![name.to_owned()],
-            Via::Mx => Record::Mx,
-            Via::Ns => Record::Ns,
-        };
+    fn server_names(&mut self, name: &str, via: Via, scope: &Scope) -> Vec<String> {
+        let (Some(word), Some(kind)) = (via.word(), via.record()) else { return vec![name.to_owned()] };
         let mut domain = name;
         loop {
             match self.world.hosts(domain, kind) {
                 Dns::Found(hosts) => return hosts,
                 Dns::NullMx => return Vec::new(),
-                Dns::NotFound if kind == Record::Mx => return vec![name.to_owned()],
-                Dns::NotFound => match domain.split_once('.') {
-                    Some((_, parent)) => domain = parent,
-                    None => return Vec::new(),
+                Dns::NotFound(_) if kind == Record::Mx => return vec![name.to_owned()],
+                Dns::NotFound(reason) => match domain.split_once('.') {
+                    Some((_, parent)) if !parent.is_empty() => domain = parent,
+                    Some(_) | None => {
+                        let name = &scope.name;
+                        self.world.warn(format!("Unable to look up {word} host for {name}: {reason}"));
+                        return Vec::new();
+                    }
                 },
                 Dns::Temporary(reason) => {
-                    let word = if kind == Record::Mx { "MX" } else { "NS" };
-                    self.world.warn(format!("Unable to look up {word} host for {name}: {reason}"));
+                    self.world.warn(format!("Unable to look up {word} host for {domain}: {reason}"));
                     return Vec::new();
                 }
             }

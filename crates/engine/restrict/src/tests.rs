@@ -67,11 +67,23 @@ impl World for Town {
             ("null.example", Record::Mx) => Dns::NullMx,
             ("slow.example", _) => Dns::Temporary("timeout".into()),
             ("good.example", Record::Mx) => Dns::Found(vec!["mx.good.example".into()]),
-            (_, _) => Dns::NotFound,
+            (_, _) => Dns::NotFound("Host not found".into()),
         }
     }
+    fn host_addresses(&mut self, name: &str) -> Result<Vec<IpAddr>, String> {
+        match self.addresses(name) {
+            Dns::Found(addresses) => Ok(addresses),
+            Dns::NotFound(reason) | Dns::Temporary(reason) => Err(reason),
+            Dns::NullMx => Err("no".into()),
+        }
+    }
+
     fn addresses(&mut self, name: &str) -> Dns<IpAddr> {
-        if name == "mx.good.example" { Dns::Found(vec![IpAddr::from([192, 0, 2, 9])]) } else { Dns::NotFound }
+        if name == "mx.good.example" {
+            Dns::Found(vec![IpAddr::from([192, 0, 2, 9])])
+        } else {
+            Dns::NotFound("Host not found".into())
+        }
     }
     fn verify(&mut self, _address: &str) -> Probe {
         self.probe.clone().unwrap_or(Probe::Down)

@@ -55,14 +55,27 @@ pub fn addresses_of(name: &str) -> NameLookup<Vec<IpAddr>> {
     }
 }
 
+/// The same, with the library's text (gai_strerror(3)) for a failure.
+///
+/// # Errors
+/// That text.
+pub fn host_addresses(name: &str) -> Result<Vec<IpAddr>, String> {
+    match address_info(Some(name), None) {
+        Ok(found) => Ok(found.iter().map(SocketAddr::ip).collect()),
+        Err(status) => Err(status_text(status)),
+    }
+}
+
+fn status_text(status: libc::c_int) -> String {
+    // SAFETY: gai_strerror gives a static string for any number.
+    let text = unsafe { CStr::from_ptr(libc::gai_strerror(status)) };
+    text.to_string_lossy().into_owned()
+}
+
 fn failure<T>(status: libc::c_int) -> NameLookup<T> {
     match status {
         libc::EAI_NONAME | libc::EAI_NODATA => NameLookup::NotFound,
-        status => {
-            // SAFETY: gai_strerror gives a static string for any number.
-            let text = unsafe { CStr::from_ptr(libc::gai_strerror(status)) };
-            NameLookup::Temporary(text.to_string_lossy().into_owned())
-        }
+        status => NameLookup::Temporary(status_text(status)),
     }
 }
 

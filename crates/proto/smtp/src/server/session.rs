@@ -582,6 +582,17 @@ impl Session {
     /// `; from=<…> to=<…> proto=… helo=<…>`: the end of a log line about a decision.
     #[must_use]
     pub fn decision_tail(&self, sender: Option<&str>, recipient: Option<&str>) -> String {
+        self.decision_tail_of(sender, recipient, None)
+    }
+
+    /// The same with the HELO name that is being decided about.
+    #[must_use]
+    pub fn decision_tail_of(
+        &self,
+        sender: Option<&str>,
+        recipient: Option<&str>,
+        helo: Option<&str>,
+    ) -> String {
         let mut out = String::from(";");
         if let Some(sender) = sender {
             out.push_str(&format!(" from=<{}>", mail_address::to_external(sender)));
@@ -590,7 +601,7 @@ impl Session {
             out.push_str(&format!(" to=<{}>", mail_address::to_external(recipient)));
         }
         out.push_str(&format!(" proto={}", self.protocol.as_str()));
-        if let Some(helo) = &self.helo {
+        if let Some(helo) = helo.or(self.helo.as_deref()) {
             out.push_str(&format!(" helo=<{helo}>"));
         }
         out
