@@ -378,3 +378,76 @@ fn the_options_of_master() {
         golden(&mta, "system/master_options", &normal(&text).replace(mta_version(&mta), "VERSION"), &[]);
     });
 }
+
+/// What postfix(1) wrote to the log since `before` lines, without names of this run.
+fn script_log(mta: &harness::Mta, before: usize) -> String {
+    let config = mta.config().display().to_string();
+    let lines = mta.log();
+    let lines = lines.lines().skip(before).map(|line| normal_log(line).replace(&config, "CONFIG"));
+    let lines = lines.filter(|line| line.starts_with("postfix/postfix-script: "));
+    lines.map(|line| line + "\n").collect()
+}
+
+#[test]
+fn postfix_check_tells_what_is_wrong_with_owners_and_modes() {
+    if needs_root("files of other users") {
+        return;
+    }
+    isolated(|world| {
+        let mut text = String::new();
+        for (number, fault) in [
+            "true",
+            "chown 65534 etc/main.cf",
+            "chmod 666 etc/master.cf",
+            "mkdir -p etc/sub/deep; touch etc/sub/deep/file; chown 65534 etc/sub/deep/file; chmod 775 etc/sub",
+            "ln -s /nosuch etc/link; chown -h 65534 etc/link",
+            "touch etc/thing; chmod 602 etc/thing; chmod 777 etc",
+            "chmod 777 spool/active",
+            "chgrp 0 spool/maildrop",
+            "chmod 777 spool/maildrop; chown 0 spool/public; chgrp 0 spool/public",
+            "chown 65534 spool/pid; chmod 777 spool/pid",
+            "touch spool/pid/x; chown 65534 spool/pid/x; chmod 666 spool/pid/x",
+            "chmod 777 spool",
+            "chown 65534 spool",
+            "chmod 770 data",
+            "touch data/x; chown 0 data/x; chmod 666 data/x",
+            "chown 65534 data",
+            "mkdir spool/lib; touch spool/lib/thing; chown 65534 spool/lib/thing; chmod 777 spool/lib",
+            "mkdir spool/etc; echo other >spool/etc/hosts; cp /etc/services spool/etc; chmod 646 spool/etc/hosts",
+            "mkdir spool/etc spool/usr; touch spool/etc/nosuch; chown 65534 spool/usr spool/etc/nosuch",
+            "touch spool/corrupt/ABCDEF",
+            "touch spool/private/x; chown 0 spool/private/x; chmod 666 spool/private/x",
+            "touch spool/public/x; chown 0 spool/public/x",
+            "touch spool/saved/x; chown 0 spool/saved/x; mkdir spool/other; chown 65534 spool/other",
+            "chown 0 spool/private spool/saved spool/corrupt",
+            "touch spool/x; chown 65534 spool/x; chmod 777 spool/x",
+            "rmdir spool/hold",
+            "rm -r spool/maildrop spool/public spool/pid data",
+            "rm etc/master.cf",
+            "rm etc/main.cf",
+            "echo 'maillog_file = maillog' >>etc/main.cf",
+            "sed -i /^postlog/d etc/master.cf",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mta = world.mta(&format!("mail{number}")).build();
+            let base = mta.config().with_file_name("");
+            let shell = std::process::Command::new("sh").args(["-c", fault]).current_dir(&base).status();
+            assert!(shell.unwrap().success(), "{fault}");
+            let mut command = mta.command("postfix");
+            let run = command.arg("check").env("MAIL_CONFIG", mta.config()).output();
+            let code = run.map_or(-1, |run| run.status.code().unwrap_or(-1));
+            let lines = script_log(&mta, 0).replace(&base.display().to_string(), "");
+            let mut lines: Vec<&str> = lines.lines().filter(|line| !is_of_the_harness(line)).collect();
+            lines.sort_unstable();
+            let _ = writeln!(text, "{fault}\n= {code}\n{}", lines.join("\n"));
+        }
+        golden(&world.mta("any").build(), "system/check", &normal(&text), &[]);
+    });
+}
+
+/// Programs are links in the tests, and not set-gid.
+fn is_of_the_harness(line: &str) -> bool {
+    line.contains("symlink leaves directory") || line.contains("sbin/post")
+}

@@ -50,8 +50,7 @@ pub(crate) fn check_warn(instance: &Instance) -> Result<(), Fatal> {
     if let Some(numbers) = layout::numbers(instance)? {
         check_queue(instance, numbers)?;
         check_commands(instance, numbers)?;
-        let mut budget = DEPTH_LIMIT;
-        check_tree(instance.config.dir(), &mut budget);
+        check_shared(instance)?;
     }
     let corrupt = fs::read_dir(instance.queue.join("corrupt")).into_iter().flatten().flatten();
     for message in corrupt.take(DAMAGED_LIMIT) {
@@ -60,16 +59,29 @@ pub(crate) fn check_warn(instance: &Instance) -> Result<(), Fatal> {
     Ok(())
 }
 
-fn is_writable_by_others(metadata: &Metadata) -> bool {
-    !metadata.is_symlink() && metadata.mode() & 0o022 != 0
+/// Calls `look` for everything below `path`, itself included. Messages name things below `shown`.
+fn walk(path: &Path, shown: &Path, depth: usize, look: &mut dyn FnMut(&Path, &Metadata)) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    look(shown, &metadata);
+    let Some(deeper) = depth.checked_sub(1).filter(|_| metadata.is_dir()) else { return };
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        walk(&entry.path(), &shown.join(entry.file_name()), deeper, look);
+    }
 }
 
-fn check_root_owned(path: &Path) {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+/// The top of a tree as messages name it.
+fn top(directory: &Path) -> PathBuf {
+    PathBuf::from(format!("{}/.", directory.display()))
+}
+
+fn owned_by_root(path: &Path, metadata: &Metadata) {
     if metadata.uid() != 0 {
         os_log::warning!("not owned by root: {}", path.display());
     }
-    if is_writable_by_others(&metadata) {
+}
+
+fn writable_by_owner(path: &Path, metadata: &Metadata) {
+    if metadata.mode() & 0o022 != 0 {
         os_log::warning!("group or other writable: {}", path.display());
     }
 }
@@ -77,28 +89,53 @@ fn check_root_owned(path: &Path) {
 fn check_queue(instance: &Instance, numbers: Numbers) -> Result<(), Fatal> {
     let owner = instance.text(param::MAIL_OWNER)?;
     let group = instance.text(param::SETGID_GROUP)?;
-    check_root_owned(&instance.queue);
-    let check_owner = |path: &Path| {
-        if fs::metadata(path).is_ok_and(|metadata| metadata.uid() != numbers.owner) {
+    let owned_by_mail = |path: &Path, metadata: &Metadata| {
+        if metadata.uid() != numbers.owner {
             os_log::warning!("not owned by {owner}: {}", path.display());
         }
     };
-    check_owner(&instance.data);
-    if fs::metadata(&instance.data).is_ok_and(|metadata| is_writable_by_others(&metadata)) {
-        os_log::warning!("group or other writable: {}", instance.data.display());
-    }
+    let mut root_only = |path: &Path, metadata: &Metadata| {
+        owned_by_root(path, metadata);
+        writable_by_owner(path, metadata);
+    };
+    walk(&instance.queue, &top(&instance.queue), 0, &mut root_only);
+    walk(&instance.data, &top(&instance.data), DEPTH_LIMIT, &mut |path, metadata| {
+        owned_by_mail(path, metadata);
+        writable_by_owner(path, metadata);
+    });
     for (name, _, whose) in layout::QUEUE {
         let path = instance.queue.join(name);
         match whose {
-            Owner::Root => check_root_owned(&path),
-            Owner::Mail => check_owner(&path),
+            Owner::Root => walk(&path, &path, 0, &mut root_only),
+            Owner::Mail => {
+                walk(&path, &path, DEPTH_LIMIT, &mut |path, metadata| owned_by_mail(path, metadata))
+            }
             Owner::MailAndSubmitters => {
-                check_owner(&path);
+                // Whoever submits mail owns files in maildrop.
+                let depth = if *name == "maildrop" { 0 } else { DEPTH_LIMIT };
+                walk(&path, &path, depth, &mut |path, metadata| owned_by_mail(path, metadata));
                 check_group(&path, numbers, &group);
             }
         }
     }
+    check_jail(&instance.queue);
     Ok(())
+}
+
+/// The files that chrooted services see belong to root, and those of `etc` are as outside.
+fn check_jail(queue: &Path) {
+    for name in ["bin", "etc", "lib", "sbin", "usr"] {
+        let path = queue.join(name);
+        walk(&path, &path, DEPTH_LIMIT, &mut owned_by_root);
+    }
+    let etc = queue.join("etc");
+    walk(&etc, &etc, DEPTH_LIMIT, &mut |path, metadata| {
+        let Ok(name) = path.strip_prefix(queue) else { return };
+        let outside = Path::new("/").join(name);
+        if metadata.is_file() && outside.is_file() && fs::read(path).ok() != fs::read(&outside).ok() {
+            os_log::warning!("{} and {} differ", path.display(), outside.display());
+        }
+    });
 }
 
 fn check_group(path: &Path, numbers: Numbers, group: &str) {
@@ -119,17 +156,27 @@ fn check_commands(instance: &Instance, numbers: Numbers) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The configuration files belong to root, and only root may write them.
-fn check_tree(directory: &Path, depth: &mut usize) {
-    check_root_owned(directory);
-    let Some(deeper) = depth.checked_sub(1) else { return };
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    for path in paths {
-        if path.is_dir() && !path.is_symlink() {
-            check_tree(&path, &mut deeper.clone());
-        } else {
-            check_root_owned(&path);
+/// Configuration and programs belong to root, and only root may write them.
+fn check_shared(instance: &Instance) -> Result<(), Fatal> {
+    walk(instance.config.dir(), &top(instance.config.dir()), DEPTH_LIMIT, &mut |path, metadata| {
+        owned_by_root(path, metadata);
+        writable_by_owner(path, metadata);
+    });
+    let mut trees = vec![instance.daemons.clone()];
+    for name in [param::META_DIRECTORY, param::SHLIB_DIRECTORY] {
+        let path = PathBuf::from(instance.text(name)?);
+        if path.is_absolute() && path != instance.config.dir() && !trees.contains(&path) {
+            trees.push(path);
         }
     }
+    for tree in trees {
+        walk(&tree, &top(&tree), DEPTH_LIMIT, &mut |path, metadata| {
+            owned_by_root(path, metadata);
+            // Links have every bit set, and programs of several names are links here.
+            if !metadata.is_symlink() {
+                writable_by_owner(path, metadata);
+            }
+        });
+    }
+    Ok(())
 }
