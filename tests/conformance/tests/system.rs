@@ -451,3 +451,55 @@ fn postfix_check_tells_what_is_wrong_with_owners_and_modes() {
 fn is_of_the_harness(line: &str) -> bool {
     line.contains("symlink leaves directory") || line.contains("sbin/post")
 }
+
+#[test]
+fn upgrade_configuration_adds_what_newer_releases_need() {
+    if needs_root("postfix(1) is reserved for the superuser") {
+        return;
+    }
+    isolated(|world| {
+        let mut text = String::new();
+        for (number, services) in [
+            "smtp inet n - n - - smtpd\npickup fifo n n n 60 1 pickup\ncleanup unix - - n - 0 cleanup\n\
+             qmgr fifo - - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
+             defer unix - - n - 0 bounce\nflush unix - - n - 0 flush\nsmtp unix - - n - - smtp\n\
+             showq unix - - n - - showq\nerror unix - - n - - error\nlocal unix - n n - - local\n\
+             verify unix - - n - 0 verify\nproxywrite unix - - n - - proxymap\n",
+            "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp\nflush unix n - n 1000? 0 flush\n\
+             # comment\ntrace unix - - n - 0 bounce\nverify unix - - n - 1 verify\n\
+             #proxymap unix - - n - - proxymap\nretry unix - - n - - error\npostlog unix-dgram n - n - 1 postlogd\n",
+            "smtp inet n - n - - smtpd\npickup fifo\tn  n n 60 1 pickup -v\n  -v\nverify unix - - n - - verify\n\
+             proxywrite unix - - n - 2 proxymap\n",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mta = world.mta(&format!("mail{number}")).build();
+            let path = mta.config().join("master.cf");
+            std::fs::write(&path, services).unwrap();
+            let main = mta.config().join("main.cf");
+            let settings = std::fs::read_to_string(&main).unwrap();
+            harness::write_aged(&main, &format!("{settings}hash_queue_names = incoming\n"));
+            for _ in 0..2 {
+                let run = mta.run("postfix", &["upgrade-configuration"]);
+                // The reference also shows what its editor does, and files of its package.
+                let said = run.out.lines().filter(|line| line.contains("diting ") || line.contains("ixing "));
+                let said: String = said.filter(|line| !is_not_ours(line)).map(|line| format!("{line}\n")).collect();
+                let _ = writeln!(text, "{said}= {}", run.code);
+            }
+            let services = std::fs::read_to_string(&path).unwrap();
+            services.lines().filter(|line| !is_not_ours(line)).for_each(|line| text += &format!("{line}\n"));
+            let settings = std::fs::read_to_string(&main).unwrap();
+            let names: String = settings.lines().filter(|line| line.starts_with("hash_queue_names")).collect();
+            text += &format!("--\n{names}\n");
+        }
+        golden(&world.mta("any").build(), "system/upgrade", &normal(&text), &[]);
+    });
+}
+
+/// Services whose programs we do not have: they are not added.
+fn is_not_ours(line: &str) -> bool {
+    ["scache", "tlsmgr", "postscreen", "smtpd unix-domain", "#smtpd ", "dnsblog", "tlsproxy"]
+        .iter()
+        .any(|word| line.contains(word))
+}
