@@ -1,6 +1,7 @@
 //! The SMTP server: restriction lists, access tables, recipient validation.
 
 use harness::{World, golden, isolated, talk};
+use std::fmt::Write as _;
 
 /// The reply to each of `rcpts` in one transaction from `from`, and the reject log lines.
 fn verdicts(
@@ -313,5 +314,30 @@ fn a_service_without_a_safe_recipient_list_refuses_to_start() {
         let _client = mta.smtp();
         let line = mta.wait(&["postfix/smtpd", "fatal: "]);
         golden(&mta, "access/unsafe", &harness::normal_log(&line), &[]);
+    });
+}
+
+#[test]
+fn connection_statistics_come_on_time_without_another_request() {
+    isolated(|world| {
+        let mta = world.mta("mail").main("anvil_status_update_time = 2s\nsmtpd_client_event_limit_exceptions =\nsmtpd_client_message_rate_limit = 100\nlocal_recipient_maps =").start();
+        let mut text = String::new();
+        for round in 1..=2 {
+            mta.send("a@example.org", &["b@example.com", "c@example.com"], "Subject: x\n\nx\n");
+            for line in mta.wait_count(&["statistics: max message rate"], round) {
+                assert!(line.contains("/anvil["), "{line}");
+            }
+            mta.log_of("anvil"); // what was logged together is there
+            let lines = mta.lines(&["/anvil[", "statistics: "]);
+            let _ = writeln!(text, "--- {round}");
+            for line in lines.iter().skip(text.matches("statistics").count()) {
+                let line = harness::normal_log(line).replace(&mta.address().port().to_string(), "PORT");
+                let _ = writeln!(text, "{} at TIME", line.split(" at ").next().unwrap_or_default());
+            }
+        }
+        mta.stop();
+        let after = mta.lines(&["/anvil[", "statistics: "]).len();
+        let _ = writeln!(text, "{} more at the end", after - text.matches("statistics").count());
+        golden(&mta, "access/statistics", &text, &[]);
     });
 }

@@ -74,24 +74,17 @@ pub(crate) struct Counters {
     greatest_rates: [Option<Greatest>; EVENTS.len()],
     greatest_count: Option<Greatest>,
     greatest_size: Option<Greatest>,
-    reported: Instant,
 }
 
 impl Counters {
-    pub fn new(unit: Duration, now: Instant) -> Self {
+    pub fn new(unit: Duration) -> Self {
         Self {
             unit,
             clients: HashMap::new(),
             greatest_rates: [const { None }; EVENTS.len()],
             greatest_count: None,
             greatest_size: None,
-            reported: now,
         }
-    }
-
-    /// Time for a report.
-    pub fn is_due(&self, every: Duration, now: Instant) -> bool {
-        now.duration_since(self.reported) >= every
     }
 
     /// A connection begins: simultaneous ones, and those in the time unit.
@@ -135,6 +128,7 @@ impl Counters {
         if self.clients.len() >= LIMIT {
             self.expire(now);
         }
+        let known = self.clients.len();
         let fresh = Counts { since: now, open: 0, rates: [0; EVENTS.len()] };
         let counts = self.clients.entry(ident.to_owned()).or_insert(fresh);
         if now.duration_since(counts.since) > self.unit {
@@ -147,8 +141,10 @@ impl Counters {
         if let Some(greatest) = self.greatest_rates.get_mut(event.index()) {
             raise(greatest, rate, ident, stamp);
         }
-        let size = i32::try_from(self.clients.len()).unwrap_or(i32::MAX);
-        raise(&mut self.greatest_size, size, "", stamp);
+        if self.clients.len() > known {
+            let size = i32::try_from(self.clients.len()).unwrap_or(i32::MAX);
+            raise(&mut self.greatest_size, size, "", stamp);
+        }
         rate
     }
 
@@ -183,7 +179,6 @@ impl Counters {
 
     /// The greatest values since the last report, as log lines.
     pub fn statistics(&mut self, now: Instant) -> Vec<String> {
-        self.reported = now;
         self.expire(now);
         let unit = self.unit.as_secs();
         let mut lines = Vec::new();
@@ -227,7 +222,7 @@ mod tests {
 
     fn counters() -> (Counters, Instant) {
         let now = Instant::now();
-        (Counters::new(Duration::from_secs(60), now), now)
+        (Counters::new(Duration::from_secs(60)), now)
     }
 
     #[test]

@@ -3,7 +3,8 @@
 mod counters;
 
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use host_config::param;
@@ -32,8 +33,35 @@ pub fn main() -> ExitCode {
 }
 
 struct Anvil {
-    counters: Mutex<Counters>,
+    shared: Arc<Shared>,
     update_time: Duration,
+    reporter: Option<JoinHandle<()>>,
+}
+
+/// What the threads have together.
+struct Shared {
+    counters: Mutex<Counters>,
+    ended: Mutex<bool>,
+    end: Condvar,
+}
+
+impl Shared {
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs the statistics each time that `every` has passed, until the process ends.
+    fn report_regularly(&self, every: Duration) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*ended {
+            let waited = self.end.wait_timeout_while(ended, every, |ended| !*ended);
+            let timeout;
+            (ended, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                report(&mut self.counters(), Instant::now());
+            }
+        }
+    }
 }
 
 impl Anvil {
@@ -44,11 +72,9 @@ impl Anvil {
             startup.config.set("max_idle", &format!("{}s", unit.as_secs()));
         }
         let update_time = startup.config.time(param::ANVIL_STATUS_UPDATE_TIME)?;
-        Ok(Self { counters: Mutex::new(Counters::new(unit, Instant::now())), update_time })
-    }
-
-    fn counters(&self) -> MutexGuard<'_, Counters> {
-        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+        let counters = Mutex::new(Counters::new(unit));
+        let shared = Shared { counters, ended: Mutex::new(false), end: Condvar::new() };
+        Ok(Self { shared: Arc::new(shared), update_time, reporter: None })
     }
 
     /// Answers one request.
@@ -59,10 +85,7 @@ impl Anvil {
         query: &Query,
     ) -> Result<(), proto_ipc::Error> {
         let now = Instant::now();
-        let mut counters = self.counters();
-        if counters.is_due(self.update_time, now) {
-            report(&mut counters, now);
-        }
+        let mut counters = self.shared.counters();
         let stamp = time_stamp();
         match query.request.as_str() {
             "connect" => {
@@ -94,6 +117,14 @@ impl Anvil {
 }
 
 impl PoolService for Anvil {
+    fn post_init(&mut self) -> Result<(), Error> {
+        let (shared, every) = (Arc::clone(&self.shared), self.update_time);
+        let thread = std::thread::Builder::new().name("reporter".into());
+        let started = thread.spawn(move || shared.report_regularly(every));
+        self.reporter = Some(started.map_err(|error| format!("thread: {}", os_sys::error_text(&error)))?);
+        Ok(())
+    }
+
     fn serve(&self, mut client: Client) {
         let Stream::Unix(stream) = client.stream else { return };
         let mut connection = Connection::from_stream(stream, Format::plain());
@@ -107,13 +138,18 @@ impl PoolService for Anvil {
                 }
             }
         }
-        self.counters().release(mine);
+        self.shared.counters().release(mine);
     }
 }
 
 impl Drop for Anvil {
     fn drop(&mut self) {
-        report(&mut self.counters(), Instant::now());
+        *self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.end.notify_all();
+        if let Some(thread) = self.reporter.take() {
+            let _ = thread.join();
+        }
+        report(&mut self.shared.counters(), Instant::now());
     }
 }
 
