@@ -23,7 +23,7 @@ pub(crate) struct Names {
     /// Names of main.cf that something refers to.
     user: BTreeSet<String>,
     /// Names that main.cf values refer to, and that nobody sets.
-    pub(crate) undefined: BTreeSet<String>,
+    pub(crate) undefined: Vec<String>,
     /// The same of master.cf.
     pub(crate) undefined_in_services: BTreeSet<String>,
     /// The services, in file order.
@@ -70,7 +70,7 @@ impl Names {
             services: BTreeMap::new(),
             reclassed: BTreeSet::new(),
             user: BTreeSet::new(),
-            undefined: BTreeSet::new(),
+            undefined: Vec::new(),
             undefined_in_services: BTreeSet::new(),
             entries: lines.iter().map(|line| Entry::of(&line.words)).collect(),
             clients: BTreeSet::new(),
@@ -146,7 +146,8 @@ impl Names {
             }
         }
         if !found && must_exist && !is_always_there(wanted) {
-            self.undefined.insert(wanted.to_owned());
+            // Once for each time that it is referred to.
+            self.undefined.push(wanted.to_owned());
         }
     }
 

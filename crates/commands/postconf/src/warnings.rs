@@ -79,7 +79,9 @@ pub(crate) fn undefined(
             out.warning(&mistake.to_string());
         }
     }
-    let wanted = names.undefined.iter().map(|name| (&main, name));
+    let mut undefined: Vec<&String> = names.undefined.iter().collect();
+    undefined.sort_unstable();
+    let wanted = undefined.into_iter().map(|name| (&main, name));
     for (path, name) in wanted.chain(names.undefined_in_services.iter().map(|name| (&master, name))) {
         out.warning(&format!("{path}: undefined parameter: {name}"));
     }
