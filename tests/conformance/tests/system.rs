@@ -384,7 +384,7 @@ fn script_log(mta: &harness::Mta, before: usize) -> String {
     let config = mta.config().display().to_string();
     let lines = mta.log();
     let lines = lines.lines().skip(before).map(|line| normal_log(line).replace(&config, "CONFIG"));
-    let lines = lines.filter(|line| line.starts_with("postfix/postfix-script: "));
+    let lines = lines.filter(|line| line.starts_with("postfix/postfix-script: ") && !is_of_the_harness(line));
     lines.map(|line| line + "\n").collect()
 }
 
@@ -502,4 +502,74 @@ fn is_not_ours(line: &str) -> bool {
     ["scache", "tlsmgr", "postscreen", "smtpd unix-domain", "#smtpd ", "dnsblog", "tlsproxy"]
         .iter()
         .any(|word| line.contains(word))
+}
+
+#[test]
+fn the_postfix_command_stops_in_several_ways_and_rotates_its_log() {
+    if needs_root("the reference's postfix command is reserved for the superuser") {
+        return;
+    }
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        let mut text = String::new();
+        for words in [
+            "status",
+            "drain",
+            "quick-stop",
+            "reload",
+            "flush",
+            "start",
+            "status",
+            "start",
+            "quick-stop",
+            "status",
+            "start",
+            "drain",
+            "status",
+            "start",
+            "stop",
+            "status",
+            "start",
+            "abort",
+            "start_msg",
+            "stop_msg",
+            "nosuch",
+            "logrotate extra",
+            "start",
+            "logrotate",
+            "stop",
+            "logrotate",
+            "check extra",
+            "-c relative status",
+        ] {
+            let before = mta.log().lines().count();
+            let was_running = mta.master_pid().is_some();
+            let run = mta.run("postfix", &words.split(' ').collect::<Vec<_>>());
+            let is_running = !matches!(words, "quick-stop" | "stop" | "abort" | "drain");
+            if !is_running {
+                until("master to end", || mta.master_pid().is_none().then_some(()));
+            }
+            if words == "start" && run.code == 0 {
+                // The log's writer is up: nothing is lost when master is killed next.
+                until("the start in the log", || {
+                    mta.log().lines().skip(before).any(|line| line.contains("daemon started")).then_some(())
+                });
+            }
+            let quick = mta.spool().join("quick-start").exists();
+            let _ = writeln!(text, "$ postfix {words}\n{}= {} {quick}", run.out, run.code);
+            // While the system runs its words take their way through postlogd, and may come later or, with drain, never.
+            if !was_running {
+                text += &script_log(&mta, before);
+            }
+        }
+        let names = std::fs::read_dir(mta.log_file().parent().unwrap()).unwrap().flatten();
+        let old = names.filter(|entry| entry.file_name().to_string_lossy().starts_with("maillog.")).count();
+        let _ = writeln!(text, "old logs: {}", old.min(1));
+        let text = text.lines().filter(|line| !line.contains("waiting for the Postfix")).map(|line| {
+            let (before, number) = line.split_once("PID: ").unwrap_or((line, ""));
+            format!("{before}{}\n", if number.is_empty() { "" } else { "PID: N" })
+        });
+        let usage = Change { program: "postfix", old: "logrotate)", new: "logrotate, tls, non-bdb)" };
+        golden(&mta, "system/stop", &normal(&text.collect::<String>()), &[usage]);
+    });
 }
