@@ -464,3 +464,46 @@ fn a_verify_probe_reports_without_delivering() {
         golden(&mta, "bounce/verify", &world.as_root(&notices(&mta, &user, 1)), &[]);
     });
 }
+
+#[test]
+fn replies_that_are_none() {
+    let cases: [(&str, &str, &str, &str); 17] = [
+        ("text before", "PIPELINING", "MAIL", "hello\n250 2.1.0 Ok"),
+        ("text before, no pipelining", "SIZE", "MAIL", "hello\n250 2.1.0 Ok"),
+        ("two digits", "SIZE", "MAIL", "25 ok\n250 2.1.0 Ok"),
+        ("four digits", "SIZE", "MAIL", "2500 ok\n250 2.1.0 Ok"),
+        ("no blank", "SIZE", "MAIL", "250ok\n250 2.1.0 Ok"),
+        ("underscore", "SIZE", "MAIL", "250_ok\n250 2.1.0 Ok"),
+        ("code only", "SIZE", "MAIL", "250"),
+        ("code and dash", "SIZE", "MAIL", "250-\n250 ok"),
+        ("mixed codes", "SIZE", "MAIL", "250-x\n550 no"),
+        ("empty line", "SIZE", "MAIL", "\n250 ok"),
+        ("blank first", "SIZE", "MAIL", " 250 ok\n250 ok"),
+        ("small code", "SIZE", "MAIL", "099 ok"),
+        ("large code", "SIZE", "MAIL", "999 ok"),
+        ("text before a refusal", "PIPELINING", "MAIL", "hello\nthere\n550 5.1.1 no"),
+        ("text within a refusal", "SIZE", "MAIL", "550-5.1.1 one\ntwo\n550 5.1.1 three"),
+        ("blanks", "SIZE", "MAIL", "550   5.1.1   no   "),
+        ("no code in EHLO", "SIZE", "CONNECT", "hello\n220 ESMTP"),
+    ];
+    isolated(move |world| {
+        let mut text = String::new();
+        let mut last = None;
+        for (number, (name, feature, command, reply)) in cases.into_iter().enumerate() {
+            let sink = Sink::smtp().features(&[feature, "8BITMIME"]).on(command, reply).start();
+            let mta = world
+                .mta(&format!("mail{number}"))
+                .main(&format!("relayhost = {}\nqueue_run_delay = 1h\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\nsmtp_mail_timeout = 3s\nsmtp_rcpt_timeout = 3s\nsmtp_data_init_timeout = 3s\nsmtp_helo_timeout = 3s", sink.nexthop()))
+                .start();
+            let id = mta.send("", &["a@x.example"], "Subject: x\n\nbody\n");
+            let line = mta.wait(&[&format!(" {id}: to=")]);
+            text.push_str(&format!("== {name}\n"));
+            for line in mta.lines(&["smtp[", "warning:"]) {
+                text.push_str(&(normal_log(&line) + "\n"));
+            }
+            text.push_str(&(normal_log(&line) + "\n"));
+            last = Some(mta);
+        }
+        golden(last.as_ref().unwrap(), "relay/no_replies", &text, &[]);
+    });
+}

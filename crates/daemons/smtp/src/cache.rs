@@ -11,7 +11,7 @@ use crate::settings::Settings;
 const SESSION_LIMIT: usize = 500;
 
 struct Idle {
-    session: Session,
+    session: Box<Session>,
     until: Instant,
 }
 
@@ -45,13 +45,13 @@ impl Cache {
             sessions.count -= 1;
             // A server that speaks unasked is about to hang up.
             if Instant::now() < idle.until && !idle.session.stream.is_readable() {
-                return Some(idle.session);
+                return Some(*idle.session);
             }
         }
     }
 
     /// Keeps a session for a while; gives it back when it is too old or the cache is full.
-    pub fn put(&self, destination: &str, session: Session) -> Result<(), Session> {
+    pub fn put(&self, destination: &str, session: Box<Session>) -> Result<(), Box<Session>> {
         let now = Instant::now();
         let mut sessions = lock(&self.shared.0);
         if session.dead || now >= session.expires || sessions.count >= SESSION_LIMIT {

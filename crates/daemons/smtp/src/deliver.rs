@@ -183,9 +183,9 @@ impl Delivery<'_> {
             self.take_result(job, recipient, outcome, last, session.features.dsn);
         }
         if keep && results.completed && !session.derailed {
-            match self.cache.put(&cache_key(job, destination), session) {
+            match self.cache.put(&cache_key(job, destination), Box::new(session)) {
                 Ok(()) => {}
-                Err(session) => self.end(job, session),
+                Err(session) => self.end(job, *session),
             }
         } else {
             self.end(job, session);

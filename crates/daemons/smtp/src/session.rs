@@ -29,6 +29,8 @@ pub struct Session {
     pub dead: bool,
     /// QUIT was sent, its reply not read.
     pub quitting: bool,
+    /// The message at hand, for log lines.
+    pub queue_id: String,
     /// A reply was not what the protocol wants: no next transaction.
     pub derailed: bool,
 }
@@ -141,6 +143,7 @@ impl Session {
             expires: Instant::now() + settings.timeouts.reuse,
             dead: false,
             quitting: false,
+            queue_id: String::new(),
             derailed: false,
         };
         session.begin_transcript(settings);
@@ -236,10 +239,23 @@ impl Session {
     pub fn read(&mut self, doing: Doing) -> Result<Reply, Detail> {
         match self.stream.reply() {
             Ok(reply) => {
+                self.warn_of_strange_lines(&reply);
                 self.dead |= reply.code == 421;
                 Ok(reply)
             }
             Err(broken) => Err(self.broke(broken, doing)),
+        }
+    }
+
+    /// With pipelined commands nobody can tell to which one a line without a code belongs.
+    fn warn_of_strange_lines(&self, reply: &Reply) {
+        for line in reply.strange.iter().filter(|_| self.features.pipelining) {
+            let (id, server) = (&self.queue_id, &self.server);
+            os_log::warning!("{id}: non-ESMTP response from {}: {line}", server.relay());
+            os_log::warning!(
+                "to prevent loss of mail, turn off command pipelining for {} with the smtp_discard_ehlo_keyword_address_maps parameter",
+                server.name
+            );
         }
     }
 

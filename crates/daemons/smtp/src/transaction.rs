@@ -159,6 +159,7 @@ impl Transaction<'_> {
     }
 
     fn converse(&mut self, job: &mut Job) -> Result<(), Detail> {
+        self.session.queue_id.clone_from(&job.request.queue_id);
         job.stats.conn_setup_done = Stamp::from_duration(os_sys::time::now());
         job.stats.reuse_count = self.session.reuse_count;
         self.session.stream.set_timeout(self.settings.timeouts.mail);

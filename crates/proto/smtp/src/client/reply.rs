@@ -6,13 +6,15 @@ use mail_status::Dsn;
 const LINE_LIMIT: usize = 2048;
 /// Bytes of all lines of a reply that are kept; later lines are read and dropped.
 const TEXT_LIMIT: usize = 16 * 1024;
+/// Strange lines of one reply that are kept.
+const STRANGE_LIMIT: usize = 10;
 /// Lines of one reply.
 const LINES_LIMIT: usize = 10_000;
 
 /// A whole reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Three digits; 0 when the last line did not start with a code.
+    /// Three digits.
     pub code: u16,
     /// All lines with their codes, joined by one blank; what is not printable is `?`.
     pub text: String,
@@ -20,6 +22,8 @@ pub struct Reply {
     pub enhanced: Option<Dsn>,
     /// The lines without code and separator, for EHLO.
     pub lines: Vec<String>,
+    /// Lines that are no part of a reply, for lack of a code: the reply to the command is the one that follows.
+    pub strange: Vec<String>,
 }
 
 impl Reply {
@@ -75,6 +79,7 @@ pub struct MalformedReply;
 pub struct ReplyReader {
     text: String,
     lines: Vec<String>,
+    strange: Vec<String>,
     count: usize,
 }
 
@@ -96,22 +101,22 @@ impl ReplyReader {
             }
             self.text.push_str(&shown);
         }
-        let code = code_of(line);
-        let (separator, rest) = match code {
-            Some(_) => (line.get(3).copied(), line.get(4..).unwrap_or_default()),
-            None => (None, line),
+        let Some(code) = code_of(line) else {
+            if self.strange.len() < STRANGE_LIMIT {
+                self.strange.push(shown);
+            }
+            return Ok(None);
         };
         if self.lines.len() < 1000 {
-            self.lines.push(mail_text::printable::printable(rest, true));
+            self.lines.push(mail_text::printable::printable(line.get(4..).unwrap_or_default(), true));
         }
-        if code.is_some() && separator == Some(b'-') {
+        if line.get(3) == Some(&b'-') {
             return Ok(None);
         }
         let done = std::mem::take(self);
-        let code = code.unwrap_or(0);
-        let enhanced = done.lines.last().and_then(|line| Dsn::split(line)).map(|(dsn, _)| dsn);
+        let enhanced = done.lines.last().and_then(|line| Dsn::split(line.trim_start())).map(|(dsn, _)| dsn);
         let enhanced = enhanced.filter(|dsn| u16::from(dsn.class) == code / 100);
-        Ok(Some(Reply { code, text: done.text, enhanced, lines: done.lines }))
+        Ok(Some(Reply { code, text: done.text, enhanced, lines: done.lines, strange: done.strange }))
     }
 }
 
@@ -142,7 +147,7 @@ mod tests {
             (&["550-a", "550 5.7.1 b"], 550, "550-a 550 5.7.1 b", "5.7.1"),
             (&["550 4.7.1 b"], 550, "550 4.7.1 b", "5.0.0"),
             (&["600 x"], 600, "600 x", "5.5.0"),
-            (&["hello"], 0, "hello", "5.5.0"),
+            (&["hello", "250ok", "550 5.1.1 no"], 550, "hello 250ok 550 5.1.1 no", "5.1.1"),
             (&["354 go"], 354, "354 go", "5.5.0"),
             (&["550 a\u{1}b"], 550, "550 a?b", "5.0.0"),
         ] {
