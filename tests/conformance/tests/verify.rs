@@ -42,6 +42,55 @@ fn without_times(line: &str) -> String {
     format!("{key}\t{}", value.join(":"))
 }
 
+/// Addresses that are probed.
+const ADDRESSES: &[&str] = &[
+    "good@x.example",
+    "bad@x.example",
+    "later@x.example",
+    "Mixed@X.example",
+    "a:b@x.example",
+    "nosuch@example.com",
+    "list@example.com",
+    "one@example.com",
+    "run@example.com",
+];
+
+/// Results that are told to the service: address, status, reason.
+const UPDATES: &[(&str, &str, &str)] = &[
+    ("good@x.example", "2", "250 never mind"),
+    ("good@x.example", "1", "450 never mind"),
+    ("good@x.example", "0", "250 better"),
+    ("new@x.example", "1", "a:b:c"),
+    ("empty@x.example", "0", ""),
+    ("todo@x.example", "3", "x"),
+    ("odd@x.example", "7", "x"),
+    ("minus@x.example", "-1", "x"),
+];
+
+/// Asks about all addresses, before and after the result, and tells results.
+fn probe_and_update(mta: &Mta) -> String {
+    let mut text = String::new();
+    for address in ADDRESSES {
+        show(&mut text, mta, address);
+        until("a result", || (query(mta, address).0 != "3").then_some(()));
+        show(&mut text, mta, address);
+    }
+    let mut client = Attributes::connect(&mta.spool().join("private/verify"));
+    for (address, status, reason) in UPDATES {
+        let reply = client.ask(&[
+            ("request", "update"),
+            ("address", address),
+            ("recipient_status", status),
+            ("reason", reason),
+        ]);
+        let _ = writeln!(text, "update {address} {status} => {reply:?}");
+        show(&mut text, mta, address);
+    }
+    let reply = client.ask(&[("request", "other"), ("address", "x")]);
+    let _ = writeln!(text, "other => {reply:?}");
+    text
+}
+
 #[test]
 fn what_is_known_of_addresses_survives_a_restart() {
     isolated(|world| {
@@ -56,56 +105,17 @@ fn what_is_known_of_addresses_survives_a_restart() {
                     "relayhost = {}\naddress_verify_map = {kind}:$data_directory/verify_cache",
                     sink.nexthop()
                 ))
+                .aliases("list: alias1@x.example, alias2@x.example\none: alias1@x.example\nrun: |true")
                 .start();
-            let mut text = String::new();
-            for address in [
-                "good@x.example",
-                "bad@x.example",
-                "later@x.example",
-                "Mixed@X.example",
-                "a:b@x.example",
-                "nosuch@example.com",
-                "bob@example.com",
-            ] {
-                show(&mut text, &mta, address);
-                until("a result", || (query(&mta, address).0 != "3").then_some(()));
-                show(&mut text, &mta, address);
-            }
-            let mut client = Attributes::connect(&mta.spool().join("private/verify"));
-            for (address, status, reason) in [
-                ("good@x.example", "2", "250 never mind"),
-                ("good@x.example", "1", "450 never mind"),
-                ("good@x.example", "0", "250 better"),
-                ("new@x.example", "1", "a:b:c"),
-                ("empty@x.example", "0", ""),
-                ("todo@x.example", "3", "x"),
-                ("odd@x.example", "7", "x"),
-                ("minus@x.example", "-1", "x"),
-            ] {
-                let reply = client.ask(&[
-                    ("request", "update"),
-                    ("address", address),
-                    ("recipient_status", status),
-                    ("reason", reason),
-                ]);
-                let _ = writeln!(text, "update {address} {status} => {reply:?}");
-                show(&mut text, &mta, address);
-            }
-            let reply = client.ask(&[("request", "other"), ("address", "x")]);
-            let _ = writeln!(text, "other => {reply:?}");
+            let mut text = probe_and_update(&mta);
             mta.wait_empty();
             mta.stop();
             until("the last record", || records(&mta, kind).contains("minus@x.example\t0").then_some(()));
             let _ = writeln!(text, "--- table\n{}\n---", records(&mta, kind));
             mta.start();
-            for address in [
-                "good@x.example",
-                "bad@x.example",
-                "later@x.example",
-                "mixed@x.example",
-                "a_b@x.example",
-                "new@x.example",
-            ] {
+            for address in
+                ["good@x.example", "bad@x.example", "mixed@x.example", "a_b@x.example", "new@x.example"]
+            {
                 show(&mut text, &mta, address);
             }
             until("a running service", || (mta.kill("verify") == 1).then_some(()));
@@ -117,5 +127,90 @@ fn what_is_known_of_addresses_survives_a_restart() {
             }
             golden(&mta, &format!("verify/{kind}"), &harness::normal(&text), &[]);
         }
+    });
+}
+
+#[test]
+fn users_are_probed_without_their_mailboxes() {
+    isolated(|world| {
+        if harness::needs_root("users with homes") {
+            return;
+        }
+        world.file_of("carol", &world.home("carol").join(".forward"), "alice, good@x.example\n");
+        let mta = world.mta("mail").main("address_verify_map =\nhome_mailbox = Maildir/").start();
+        let mut text = String::new();
+        for address in
+            ["bob@example.com", "carol@example.com", "alice+x@example.com", "postmaster@example.com"]
+        {
+            query(&mta, address);
+            until("a result", || (query(&mta, address).0 != "3").then_some(()));
+            show(&mut text, &mta, address);
+        }
+        assert!(!world.home("bob").join("Maildir").exists());
+        golden(&mta, "verify/users", &harness::normal(&text), &[]);
+    });
+}
+
+/// Asks for a report about one recipient, and gives what is new in it and in the mail that came with it.
+fn report(mta: &Mta, user: &str, option: &str, to: &str, before: &str) -> String {
+    let told = || mta.lines(&["sender delivery status notification: "]).len();
+    let count = told();
+    let run = mta.run_with(
+        "sendmail",
+        &[option, "-f", &format!("{user}@example.com"), to],
+        "Subject: told\n\nbody\n",
+    );
+    assert_eq!(run.code, 0, "{}", run.err);
+    until("the report", || (told() > count).then_some(()));
+    mta.wait_mbox(user, 1);
+    until("the mail to be away", || {
+        ["maildrop", "incoming", "active"].iter().all(|queue| mta.queue(queue).is_empty()).then_some(())
+    });
+    let mut list = harness::mbox(&mta.mailbox(user));
+    list.sort();
+    std::fs::remove_file(mta.mailbox(user)).unwrap();
+    let whole = list.iter().map(|m| harness::normal_dsn(m)).collect::<Vec<_>>().join("---\n");
+    let mut text = format!("=== {option} {to}: {}{}\n", run.out.trim_end(), run.err.trim_end());
+    for line in whole.lines() {
+        // Of the texts that are the same each time, the first report tells.
+        if !before.contains(&format!("\n{line}\n")) || line.contains(": ") && !line.starts_with("Content-") {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text
+}
+
+#[test]
+fn reports_about_deliveries_tell_what_became_of_each_recipient() {
+    isolated(|world| {
+        let user = world.user();
+        let sink = Sink::smtp()
+            .on("RCPT TO:<bad", "550 5.1.1 no such user")
+            .on("RCPT TO:<later", "451-4.2.0 not now\n451 4.2.0 but later")
+            .start();
+        let mta = world
+            .mta("mail")
+            .main(&format!("relayhost = {}\nqueue_run_delay = 1000s\ntransport_maps = inline:{{{{gone.example=error:5.4.4 gone}},{{hold.example=retry:4.4.4 wait}},{{none.example=discard:}}}}", sink.nexthop()))
+            .aliases("list: alias1@x.example, alias2@x.example\none: alias1@x.example\nrun: |true\nloop: loop2\nloop2: loop")
+            .start();
+        let mut text = String::new();
+        for option in ["-bv", "-v"] {
+            for to in [
+                "good@x.example",
+                "bad@x.example",
+                "later@x.example",
+                "nosuch@example.com",
+                "x@gone.example",
+                "x@hold.example",
+                "x@none.example",
+                "list@example.com",
+                "one@example.com",
+                "run@example.com",
+                "loop@example.com",
+            ] {
+                text.push_str(&report(&mta, &user, option, to, &text));
+            }
+        }
+        golden(&mta, "verify/reports", &world.as_root(&text.replace(&user, "alice")), &[]);
     });
 }

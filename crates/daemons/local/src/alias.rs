@@ -42,8 +42,8 @@ impl Trip<'_> {
             Ok(rights) => rights,
             Err(disposition) => return Some(disposition),
         };
-        if self.job.is_probe() {
-            return Some(self.sent(state, probe_text(&members, &entry.value)));
+        if self.job.is_verify_probe() {
+            return Some(self.sent(state, format!("aliased to {}", entry.value)));
         }
         let mut inner = state.clone();
         inner.rights = rights;
@@ -177,13 +177,5 @@ impl Trip<'_> {
         let action = if owned { Action::Delivered } else { Action::Expanded };
         let detail = Detail::new(Dsn::new(2, 0, 0), "alias expanded");
         self.job.trace(&state.recipient, &self.via, &detail, action)
-    }
-}
-
-fn probe_text(members: &[Target], value: &str) -> String {
-    if members.len() > 1 {
-        "aliased to multiple recipients".to_owned()
-    } else {
-        format!("aliased to {value}")
     }
 }

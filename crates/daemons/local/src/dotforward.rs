@@ -46,7 +46,7 @@ impl Trip<'_> {
         if lines.iter().all(|line| targets(line).is_empty()) {
             return None;
         }
-        if self.job.is_probe() {
+        if self.job.is_verify_probe() {
             return Some(self.sent(state, format!("forward via file: {}", chosen.path.display())));
         }
         let mut inner = state.clone();

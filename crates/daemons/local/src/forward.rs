@@ -3,7 +3,7 @@
 use engine_expand::Deed;
 use host_delivery::{Disposition, RecipientInfo, envelope};
 use mail_record::{Kind, SendOptions};
-use mail_status::{Detail, Dsn, Notify, Outcome};
+use mail_status::{Action, Detail, Dsn, Notify, Outcome};
 use proto_ipc::cleanup::{self, Greeting, Head};
 use proto_ipc::{Connection, Error};
 
@@ -61,7 +61,7 @@ impl Trip<'_> {
             if told && matches!(outcome, Outcome::Sent(_)) {
                 top.notify_flags &= !Notify::SUCCESS;
             }
-            if self.job.report(&top, &self.via, &outcome) == Disposition::Remains {
+            if self.job.report_as(&top, &self.via, &outcome, Action::Relayed) == Disposition::Remains {
                 all = Disposition::Remains;
             }
         }

@@ -50,6 +50,12 @@ impl Job {
         self.request.flags & (flags::MTA_VERIFY | flags::USER_VERIFY) != 0
     }
 
+    /// A probe of the verify service: it goes no further than the first answer.
+    #[must_use]
+    pub fn is_verify_probe(&self) -> bool {
+        self.request.flags & flags::MTA_VERIFY != 0
+    }
+
     /// Logs what became of a recipient and tells the services; marks nothing. For recipients that local expanded from
     /// a recipient of the request.
     pub fn report(&mut self, recipient: &RecipientInfo, via: &Via, outcome: &Outcome) -> Disposition {
