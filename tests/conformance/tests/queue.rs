@@ -42,7 +42,7 @@ fn mail_for_a_transport_that_does_not_work_is_deferred() {
         let mut text = String::new();
         for name in AGENTS.iter().map(|(name, _)| *name).chain(["missing"]) {
             let mut builder = world.mta_again("mail").main(&format!(
-                "default_transport = {name}\nqueue_run_delay = 1000s\ntransport_retry_time = 1000s"
+                "relayhost =\ndefault_transport = {name}\nqueue_run_delay = 1000s\ntransport_retry_time = 1000s"
             ));
             if let Some((_, statements)) = AGENTS.iter().find(|(agent, _)| *agent == name) {
                 builder = builder.master(&format!("{name} unix - n n - - {name}"));
@@ -79,7 +79,7 @@ fn a_transport_that_works_again_is_used_again() {
         ] {
             let mta = world
                 .mta_again("mail")
-                .main("default_transport = flipping\ntransport_retry_time = 1s\nservice_throttle_time = 1s")
+                .main("relayhost =\ndefault_transport = flipping\ntransport_retry_time = 1s\nservice_throttle_time = 1s")
                 .master("flipping unix - n n - - flipping")
                 .build();
             daemon(world, "flipping", text);
@@ -111,8 +111,8 @@ fn a_destination_that_fills_the_queue_is_told_of() {
         ] {
             let mta = world
                 .mta_again("mail")
-                .main(&format!("default_transport = slow\nslow_destination_recipient_limit = 1\nqmgr_message_active_limit = 20\n{settings}"))
-                .master(&format!("slow unix - n n - {processes} pipe user=bob argv=$DIR/slow"))
+                .main(&format!("relayhost =\ndefault_transport = slow\nslow_destination_recipient_limit = 1\nqmgr_message_active_limit = 20\n{settings}"))
+                .master(&format!("slow unix - n n - {processes} pipe user={} argv=$DIR/slow", world.user()))
                 .start();
             let ids: Vec<String> =
                 (0..6).map(|_| mta.send("s@x.example", &["r@x.example"], "Subject: x\n\nx\n")).collect();

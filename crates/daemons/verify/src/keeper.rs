@@ -117,12 +117,13 @@ impl Keeper {
         Ok(Self { shared: Arc::new(Shared { state, wake: Condvar::new(), name, interval }), thread: None })
     }
 
-    /// Starts the thread that saves and cleans up.
+    /// Cleans up if that is due, before the first client; then starts the thread that saves and cleans up.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(&mut self) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
+        shared.clean_if_due(&mut shared.state().cache);
         self.thread = Some(std::thread::Builder::new().name("keeper".into()).spawn(move || shared.keep())?);
         Ok(())
     }
