@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Users that exist in the world of a test that runs as root, with their homes below [`World::dir`].
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const FIRST_UID: u32 = 40001;
+/// Bytes of the path of a test's directory. The names of sockets below it must have less than 108.
+const PATH_LENGTH: usize = 44;
 
 /// What a test has for itself.
 pub struct World {
@@ -67,7 +69,10 @@ impl World {
     fn new(root: bool) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = temporary().join(format!("postino-{}-{number}", std::process::id()));
+        let dir = temporary();
+        // Of the same length in each run: texts with a path in them are folded by their length.
+        let digits = PATH_LENGTH.saturating_sub(dir.as_os_str().len() + "/postino--000".len());
+        let dir = dir.join(format!("postino-{:0digits$}-{number:03}", std::process::id()));
         std::fs::create_dir(&dir).expect("create the directory of the test");
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).expect("chmod");
         Self { dir, root }
