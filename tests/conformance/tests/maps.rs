@@ -57,6 +57,13 @@ fn each_command_line_has_the_answer_of_the_reference() {
                 }
             }
         }
+        if !world.root() {
+            // Without a configuration, nobody can tell that this ordinary user is the mail owner.
+            text = text.replace(
+                "postsuper: fatal: use of this command is reserved for the superuser",
+                "postsuper: fatal: open /nosuch/main.cf: No such file or directory",
+            );
+        }
         golden(&mta, "commands/maps", &harness::normal(&text), &[]);
     });
 }

@@ -180,7 +180,7 @@ impl Builder {
             text.push_str("postino_ipc_dialect = 3.7\n");
         }
         text.push_str(DEFAULTS);
-        if !self.root {
+        if !self.root && !self.main.contains("default_transport") {
             // Without a network of its own, an instance stays away from the real one: as under root, nobody answers.
             text.push_str("relayhost = [127.0.0.1]:1\n");
         }

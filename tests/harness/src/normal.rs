@@ -15,12 +15,12 @@ fn apply(rules: &Rules, text: &str) -> String {
 
 static COMMON: LazyLock<Rules> = LazyLock::new(|| {
     rules(&[
+        (r"(?:/[\w.-]+)+/postino-[0-9]+-[0-9]+\b", "DIR"),
         (r"\b[A-Z][a-z]{2}, [ 0-9]?[0-9] [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4} \([A-Z]+\)", "DATE"),
         (r"<\d{14}\.[0-9A-F]{6,20}@", "<STAMP.QID@"),
         (r"\b[0-9A-F]{6,20}\.\d{10}/", "QID.EPOCH/"),
         (r"\b[0-9A-F]{9,20}\b", "QID"),
         (r"\b[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-z]{10,11}z[0-9BCDFGHJ-NP-TV-Zb-df-hj-np-tv-y]+\b", "LONGQID"),
-        (r"(?:/[\w.-]+)+/postino-[0-9]+-[0-9]+\b", "DIR"),
         (r" SIZE=[1-9]\d*", " SIZE=N"),
         (r"\]:\d{4,5}\b", "]:PORT"),
         (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:PORT"),
