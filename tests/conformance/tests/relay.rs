@@ -507,3 +507,45 @@ fn replies_that_are_none() {
         golden(last.as_ref().unwrap(), "relay/no_replies", &text, &[]);
     });
 }
+
+#[test]
+fn features_that_are_not_used() {
+    let cases = [
+        ("list", "smtp_discard_ehlo_keywords = pipelining, dsn"),
+        (
+            "map",
+            "smtp_discard_ehlo_keywords = dsn\nsmtp_discard_ehlo_keyword_address_maps = inline:{{127.0.0.1=pipelining, size}}",
+        ),
+        (
+            "other address",
+            "smtp_discard_ehlo_keywords = dsn\nsmtp_discard_ehlo_keyword_address_maps = inline:{{127.0.0.2=pipelining}}",
+        ),
+        ("network", "smtp_discard_ehlo_keyword_address_maps = cidr:{{127.0.0.0/8 size, silent-discard}}"),
+        ("unknown word", "smtp_discard_ehlo_keywords = nonsense, Size, XFORWARD, auth"),
+        ("silent", "smtp_discard_ehlo_keywords = size, silent-discard"),
+        ("failing", "smtp_discard_ehlo_keywords = size\nsmtp_discard_ehlo_keyword_address_maps = fail:now"),
+    ];
+    isolated(move |world| {
+        let mut text = String::new();
+        let mut last = None;
+        for (number, (name, main)) in cases.into_iter().enumerate() {
+            let sink = Sink::smtp()
+                .features(&["PIPELINING", "SIZE 1000000", "8BITMIME", "DSN", "XFORWARD NAME ADDR"])
+                .start();
+            let mta = world
+                .mta(&format!("mail{number}"))
+                .main(&format!("relayhost = {}\nsmtp_send_xforward_command = yes\nqueue_run_delay = 1h\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\n{main}", sink.nexthop()))
+                .start();
+            let id = mta.send("", &["a@x.example"], "Subject: x\n\nbody\n");
+            let line = mta.wait(&[&format!(" {id}: to=")]);
+            text.push_str(&format!("== {name}\n"));
+            for line in mta.lines(&["smtp["]).iter().filter(|line| !line.contains(": to=")) {
+                text.push_str(&(normal_log(line) + "\n"));
+            }
+            text.push_str(&(normal_log(&line) + "\n"));
+            text.push_str(&dialogues(&sink));
+            last = Some(mta);
+        }
+        golden(last.as_ref().unwrap(), "relay/discarded_features", &text, &[]);
+    });
+}

@@ -51,7 +51,7 @@ fn smtp_client(bytes: &[u8]) {
         match reader.line(line.strip_suffix(b"\r").unwrap_or(line)) {
             Ok(Some(reply)) => {
                 let _ = (reply.failure_status(), reply.success_status(), reply.failure_text());
-                let _ = Features::parse(&reply, &["dsn".to_owned()]);
+                let _ = Features::parse(&reply, proto_smtp::keywords::Keywords::parse("dsn"));
             }
             Ok(None) => {}
             Err(_) => reader = ReplyReader::default(),

@@ -9,7 +9,6 @@ use proto_ipc::delivery::flags;
 use proto_smtp::transcript::Notice;
 
 use crate::cache::Cache;
-use crate::generic::Generic;
 use crate::nexthop::{Nexthop, Server, servers, worse};
 use crate::session::{Session, Stage};
 use crate::settings::Settings;
@@ -44,7 +43,7 @@ impl Agent for Client {
     }
 
     fn tables_changed(&self) -> Option<String> {
-        self.settings.generic.as_ref().and_then(Generic::changed)
+        self.settings.changed()
     }
 }
 
@@ -128,7 +127,7 @@ impl Delivery<'_> {
     }
 
     fn server(&mut self, job: &mut Job, server: &Server, destination: &str, last: bool) {
-        match Session::open(self.settings, server) {
+        match Session::open(self.settings, server, &job.request.queue_id) {
             Ok(session) => {
                 self.sessions += 1;
                 self.transact(job, session, destination, last);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mail_status::{Detail, Dsn};
 use proto_smtp::client::{Features, Reply};
+use proto_smtp::keywords::Keywords;
 use proto_smtp::transcript::{ErrorClass, Notice, Transcript};
 
 use crate::nexthop::{Place, Server};
@@ -126,7 +127,7 @@ impl Session {
     ///
     /// # Errors
     /// [`NoSession`].
-    pub fn open(settings: &Settings, server: &Server) -> Result<Self, NoSession> {
+    pub fn open(settings: &Settings, server: &Server, queue_id: &str) -> Result<Self, NoSession> {
         let stream = connect(settings, server).map_err(|text| NoSession {
             detail: with_mta(
                 Detail::new(Dsn::new(4, 4, 1), format!("connect to {}: {text}", server.relay())),
@@ -143,7 +144,7 @@ impl Session {
             expires: Instant::now() + settings.timeouts.reuse,
             dead: false,
             quitting: false,
-            queue_id: String::new(),
+            queue_id: queue_id.to_owned(),
             derailed: false,
         };
         session.begin_transcript(settings);
@@ -200,8 +201,21 @@ impl Session {
         if !reply.is_positive() {
             return Err(self.refused(reply));
         }
-        self.features = Features::parse(reply, &settings.discard_ehlo_keywords);
+        let discarded = self.discarded(settings)?;
+        if let Some(text) = discarded.announcement() {
+            os_log::info!("{text}");
+        }
+        self.features = Features::parse(reply, discarded);
         self.loops_back(settings, reply)
+    }
+
+    /// Keywords that are not used with this server (`smtp_discard_ehlo_keyword_address_maps`).
+    fn discarded(&self, settings: &Settings) -> Result<Keywords, Detail> {
+        let Place::Inet(address, _) = self.server.place else { return Ok(settings.discard_ehlo.usual()) };
+        settings.discard_ehlo.with(address, &self.queue_id).map_err(|_| {
+            let text = format!("local data error while talking to {}", self.server.named());
+            with_mta(Detail::new(Dsn::new(4, 3, 0), text), &self.server)
+        })
     }
 
     /// The server calls itself by our name (only at the standard port): mail would come back.

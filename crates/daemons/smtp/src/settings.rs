@@ -7,15 +7,16 @@ use std::time::Duration;
 use host_config::{Config, ConfigError, param};
 use host_daemon::Startup;
 use host_delivery::postmaster::Postmaster;
-use host_tables::TableContext;
+use host_tables::{Flags, Maps, TableContext};
+use mail_lookup::{LookupError, MapsLookup as _};
 use mail_mime::Limits;
 use proto_dns::{Kind, Resolver};
+use proto_smtp::keywords::Keywords;
 use proto_smtp::transcript::{ErrorClass, ErrorClasses};
 
 use crate::generic::Generic;
 
 /// Resolved settings (`smtp_*` or `lmtp_*` by the name of the program).
-#[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // one flag a yes/no parameter
 pub struct Settings {
     /// Speaks LMTP.
@@ -28,8 +29,8 @@ pub struct Settings {
     pub always_ehlo: bool,
     /// `smtp_skip_5xx_greeting`.
     pub skip_5xx_greeting: bool,
-    /// `smtp_discard_ehlo_keywords`, upper case.
-    pub discard_ehlo_keywords: Vec<String>,
+    /// Keywords of EHLO that are not used.
+    pub discard_ehlo: Discarded,
     /// `smtp_fallback_relay`.
     pub fallback_relay: Vec<String>,
     /// `relayhost`, to tell its configuration problems.
@@ -160,6 +161,51 @@ impl Timeouts {
     }
 }
 
+/// Keywords of EHLO that are not used.
+pub struct Discarded {
+    /// `smtp_discard_ehlo_keywords`
+    keywords: Keywords,
+    /// `smtp_discard_ehlo_keyword_address_maps`
+    maps: Maps,
+    /// Name of the parameter of the maps.
+    title: &'static str,
+}
+
+impl Discarded {
+    fn new(config: &Config, tables: &TableContext, lmtp: bool) -> Result<Self, ConfigError> {
+        let (keywords, maps) = if lmtp {
+            (param::LMTP_DISCARD_LHLO_KEYWORDS, param::LMTP_DISCARD_LHLO_KEYWORD_ADDRESS_MAPS)
+        } else {
+            (param::SMTP_DISCARD_EHLO_KEYWORDS, param::SMTP_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS)
+        };
+        Ok(Self {
+            keywords: Keywords::parse(&config.str(keywords)?),
+            maps: Maps::open(maps.name(), &config.str(maps)?, Flags::default(), tables),
+            title: maps.name(),
+        })
+    }
+
+    /// Those of the server at `address`.
+    ///
+    /// # Errors
+    /// The table could not tell; logged for this message.
+    pub fn with(&self, address: IpAddr, queue_id: &str) -> Result<Keywords, LookupError> {
+        let found = self.maps.find(&address.to_string(), false).inspect_err(|_| {
+            os_log::warning!("{queue_id}: {} map lookup error for {address}", self.title);
+        })?;
+        Ok(found.map_or(self.keywords, |words| Keywords::parse(&words)))
+    }
+
+    /// Those of a server without address.
+    pub const fn usual(&self) -> Keywords {
+        self.keywords
+    }
+
+    fn changed(&self) -> Option<String> {
+        self.maps.changed()
+    }
+}
+
 impl Settings {
     /// Reads the configuration.
     ///
@@ -184,10 +230,7 @@ impl Settings {
             helo_name: by_protocol!(str, SMTP_HELO_NAME, LMTP_LHLO_NAME),
             always_ehlo: lmtp || config.bool(param::SMTP_ALWAYS_SEND_EHLO)?,
             skip_5xx_greeting: by_protocol!(bool, SMTP_SKIP_5XX_GREETING, LMTP_SKIP_5XX_GREETING),
-            discard_ehlo_keywords: list(
-                by_protocol!(str, SMTP_DISCARD_EHLO_KEYWORDS, LMTP_DISCARD_LHLO_KEYWORDS)
-                    .to_ascii_uppercase(),
-            ),
+            discard_ehlo: Discarded::new(config, tables, lmtp)?,
             fallback_relay: list(by_protocol!(str, SMTP_FALLBACK_RELAY, LMTP_FALLBACK_RELAY)),
             relayhost: config.str(param::RELAYHOST)?,
             default_port: by_protocol!(str, SMTP_TCP_PORT, LMTP_TCP_PORT),
@@ -235,6 +278,11 @@ impl Settings {
             mime_limits: mime_limits(config)?,
             timeouts: Timeouts::new(config, lmtp)?,
         })
+    }
+
+    /// The first table that has changed since it was opened.
+    pub fn changed(&self) -> Option<String> {
+        self.generic.as_ref().and_then(Generic::changed).or_else(|| self.discard_ehlo.changed())
     }
 
     /// Whether `inet_protocols` has the family of this address.

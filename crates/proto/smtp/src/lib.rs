@@ -2,5 +2,6 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod client;
+pub mod keywords;
 pub mod server;
 pub mod transcript;

@@ -1,6 +1,7 @@
 //! What a server says that it can do (EHLO and LHLO replies).
 
 use super::Reply;
+use crate::keywords::Keywords;
 
 /// Attributes that the server takes in XFORWARD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,15 +48,14 @@ pub struct Features {
 }
 
 impl Features {
-    /// From the reply to EHLO or LHLO. Words listed in `discard` (upper case) are ignored
-    /// (`postconf(5) smtp_discard_ehlo_keywords`).
+    /// From the reply to EHLO or LHLO. The words in `discard` are ignored.
     #[must_use]
-    pub fn parse(reply: &Reply, discard: &[String]) -> Self {
+    pub fn parse(reply: &Reply, discard: Keywords) -> Self {
         let mut features = Self { extended: true, ..Self::default() };
         for line in reply.lines.iter().skip(1) {
             let mut words = line.split([' ', '=']).filter(|w| !w.is_empty());
             let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
-            if !discard.contains(&keyword) {
+            if !discard.has_word(&keyword) {
                 features.keyword(&keyword, &mut words);
             }
         }

@@ -213,8 +213,8 @@ impl Session {
 
     fn ehlo_reply(&mut self) -> String {
         let discarded = self.profile.discarded;
-        if !discarded.has(Keywords::SILENT) && !discarded.words().is_empty() {
-            self.note(format!("discarding EHLO keywords: {}", discarded.words().join(" ")));
+        if let Some(text) = discarded.announcement() {
+            self.note(text);
         }
         let size = match self.settings.message_size_limit {
             0 => "SIZE".to_owned(),
