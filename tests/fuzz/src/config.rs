@@ -35,7 +35,7 @@ pub(crate) fn main_cf(bytes: &[u8]) {
     let names: Vec<String> = settings.keys().cloned().collect();
     let config = Config::with_settings(Path::new("/nonexistent"), settings);
     // A circle is fatal wherever it is met: fatal errors end the process.
-    if config.default_text("mydomain").is_err() {
+    if ["mydomain", "mynetworks"].iter().any(|name| config.default_text(name).is_err()) {
         return;
     }
     for name in &names {
