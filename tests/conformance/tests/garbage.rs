@@ -6,7 +6,7 @@ use harness::{
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn plain(world: &World) -> Builder {
@@ -340,5 +340,54 @@ fn damaged_maildrop_files_do_no_harm() {
             assert!(!mta.lines(&[&id]).is_empty(), "nothing is said about {id}");
         }
         still_works(&mta, "b");
+    });
+}
+
+/// What a good SMTP server says in one session, all at once.
+const GOOD_SERVER: &[u8] = b"220-mx.example\r\n220 mx.example ESMTP\r\n250-mx.example\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n250 2.0.0 done\r\n221 2.0.0 Bye\r\n";
+
+/// A server that says this to each client as it is, or damaged while `damaging`; how many came is counted.
+fn babbler(damaging: &'static AtomicBool, count: &'static AtomicUsize) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut random = Random(0x1405_7B7E_F767_814F);
+        for stream in listener.incoming().flatten() {
+            let damaged = random.damage(GOOD_SERVER);
+            std::thread::spawn(move || {
+                let says = if damaging.load(Ordering::SeqCst) { &damaged } else { GOOD_SERVER };
+                let mut stream = stream;
+                let _ = stream.write_all(says);
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                let _ = stream.read_to_end(&mut Vec::new());
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn damaged_replies_of_a_server_do_no_harm() {
+    isolated(|world| {
+        static DAMAGING: AtomicBool = AtomicBool::new(true);
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let server = babbler(&DAMAGING, &COUNT);
+        let mta = world
+            .mta("mail")
+            .main(&format!("relayhost = [127.0.0.1]:{}\nsmtp_destination_concurrency_failed_cohort_limit = 0\nsmtp_helo_timeout = 2s\nsmtp_mail_timeout = 2s\nsmtp_rcpt_timeout = 2s\nsmtp_data_init_timeout = 2s\nsmtp_data_done_timeout = 2s\nsmtp_quit_timeout = 2s\nsmtp_xforward_timeout = 2s\nsmtp_rset_timeout = 2s\nsmtpd_recipient_limit = 100000", server.port()))
+            .start();
+        let mut sent = 0;
+        while COUNT.load(Ordering::SeqCst) < damaged() {
+            let id = mta.send("", &[&format!("r{sent}@x.example")], "Subject: x\n\nbody\n");
+            mta.wait(&["/smtp[", &format!("{id}: to=")]);
+            sent += 1;
+        }
+        DAMAGING.store(false, Ordering::SeqCst);
+        mta.run("postqueue", &["-f"]);
+        mta.wait_empty();
+        none_died(&mta);
+        let id = mta.send("", &["last@x.example"], "Subject: x\n\nbody\n");
+        mta.wait(&[&format!("{id}: to=<last@x.example>"), "status=sent"]);
     });
 }
