@@ -140,6 +140,28 @@ impl Asked<'_> {
     }
 }
 
+impl Asked<'_> {
+    /// One kind of request for several senders and flags, about recipients with all NOTIFY flags.
+    fn senders(&mut self, id: &str, service: &str, number: &str) {
+        for (sender, flags) in SENDERS {
+            for notify in ["0", "1", "2", "4", "8"] {
+                let recipient = format!("n{notify}@x.example");
+                let changes = [("notify_flags", notify), ("recipient", recipient.as_str())];
+                self.append(service, id, &with(OUTCOME, &changes));
+            }
+            let tail: &[(&str, &str)] = match number {
+                "3" => &[("verp_delimiters", "+=")],
+                "4" => &OUTCOME,
+                _ => &[],
+            };
+            let title = format!("from <{sender}> flags {flags}");
+            let message = message(id, &[("sender", sender), ("flags", flags)]);
+            self.request(&title, service, number, &[&message, tail]);
+            let _ = std::fs::remove_file(self.mta.spool().join(service).join(id));
+        }
+    }
+}
+
 /// Puts a message on hold; gives its queue ID.
 fn hold(mta: &Mta, content: &str) -> String {
     mta.send("s@out.example", &["r@x.example"], content)
@@ -182,54 +204,36 @@ fn each_request_has_its_notice() {
             asked.append("bounce", id, &OUTCOME);
             asked.request(title, "bounce", "1", &[&message(id, changes)]);
         }
-        for (service, number) in [
-            ("defer", "1"),
-            ("defer", "2"),
-            ("trace", "5"),
-            ("bounce", "3"),
-            ("bounce", "4"),
-            ("bounce", "5"),
-            ("bounce", "2"),
-            ("defer", "4"),
-            ("defer", "5"),
-            ("trace", "1"),
-            ("bounce", "9"),
-        ] {
-            for (sender, flags) in [
-                ("s@out.example", "0"),
-                ("", "0"),
-                ("double-bounce@mail.example.com", "0"),
-                ("s@out.example", "512"),
-                ("s@out.example", "1024"),
-            ] {
-                for notify in ["0", "1", "2", "4", "8"] {
-                    asked.append(
-                        service,
-                        id,
-                        &with(
-                            OUTCOME,
-                            &[("notify_flags", notify), ("recipient", &format!("n{notify}@x.example"))],
-                        ),
-                    );
-                }
-                let tail: &[(&str, &str)] = match number {
-                    "3" => &[("verp_delimiters", "+=")],
-                    "4" => &OUTCOME,
-                    _ => &[],
-                };
-                let title = format!("from <{sender}> flags {flags}");
-                asked.request(
-                    &title,
-                    service,
-                    number,
-                    &[&message(id, &[("sender", sender), ("flags", flags)]), tail],
-                );
-                let _ = std::fs::remove_file(mta.spool().join(service).join(id));
-            }
+        for (service, number) in KINDS {
+            asked.senders(id, service, number);
         }
         golden(&mta, "bounce/requests", &asked.text, &[]);
     });
 }
+
+/// Service and number of each kind of request.
+const KINDS: &[(&str, &str)] = &[
+    ("defer", "1"),
+    ("defer", "2"),
+    ("trace", "5"),
+    ("bounce", "3"),
+    ("bounce", "4"),
+    ("bounce", "5"),
+    ("bounce", "2"),
+    ("defer", "4"),
+    ("defer", "5"),
+    ("trace", "1"),
+    ("bounce", "9"),
+];
+
+/// Sender and flags of a request.
+const SENDERS: &[(&str, &str)] = &[
+    ("s@out.example", "0"),
+    ("", "0"),
+    ("double-bounce@mail.example.com", "0"),
+    ("s@out.example", "512"),
+    ("s@out.example", "1024"),
+];
 
 /// Outcomes of one recipient, each in a notice of its own.
 const OUTCOMES: &[(&str, &[(&str, &str)])] = &[

@@ -86,6 +86,9 @@ fn probe_and_update(mta: &Mta) -> String {
         let _ = writeln!(text, "update {address} {status} => {reply:?}");
         show(&mut text, mta, address);
     }
+    for (address, _, _) in UPDATES {
+        until("the result of a probe", || (query(mta, address).0 != "3").then_some(()));
+    }
     let reply = client.ask(&[("request", "other"), ("address", "x")]);
     let _ = writeln!(text, "other => {reply:?}");
     text
@@ -98,9 +101,10 @@ fn what_is_known_of_addresses_survives_a_restart() {
             .on("RCPT TO:<bad", "550 5.1.1 no such user")
             .on("RCPT TO:<later", "451 4.2.0 not now")
             .start();
-        for kind in ["btree", "hash"] {
+        for (kind, chroot) in [("btree", "n"), ("hash", "y")] {
             let mta = world
                 .mta(kind)
+                .master(&format!("verify unix - - {} - 1 verify", if world.root() { chroot } else { "n" }))
                 .main(&format!(
                     "relayhost = {}\naddress_verify_map = {kind}:$data_directory/verify_cache",
                     sink.nexthop()
