@@ -41,9 +41,9 @@ impl Delays {
 }
 
 fn between(from: Stamp, to: Stamp) -> i64 {
-    let microseconds =
-        (to.seconds - from.seconds).saturating_mul(MICROSECONDS) + (to.microseconds - from.microseconds);
-    microseconds.max(0)
+    // Stamps come from outside: any number may be in them.
+    let seconds = to.seconds.saturating_sub(from.seconds).saturating_mul(MICROSECONDS);
+    seconds.saturating_add(to.microseconds.saturating_sub(from.microseconds)).max(0)
 }
 
 /// A delay with at most `resolution` digits of meaning below 100 seconds (`delay_logging_resolution_limit`).
@@ -83,6 +83,17 @@ pub fn format_delay(microseconds: i64, resolution: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn odd_time_stamps_do_no_harm() {
+        let odd = [i64::MIN, -1, 0, 1, i64::MAX].map(|n| Stamp { seconds: n, microseconds: n });
+        for from in odd {
+            for to in odd {
+                let delay = between(from, to);
+                assert!(delay >= 0 && !format_delay(delay, 2).is_empty());
+            }
+        }
+    }
 
     #[test]
     fn delays_are_rounded_as_the_reference_does() {
