@@ -24,6 +24,7 @@ mod queue;
 mod relay;
 mod restrictions;
 mod rewriting;
+mod servers;
 mod smtpd;
 mod system;
 mod tables;

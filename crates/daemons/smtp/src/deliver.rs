@@ -137,6 +137,10 @@ impl Delivery<'_> {
                     Stage::Connect => os_log::info!("{}", no_session.detail.reason),
                     Stage::Handshake => {
                         self.via = self.via_server(server, true);
+                        if self.is_final(job, &no_session.detail) {
+                            self.tell(job, server, no_session.notice);
+                            return self.refuse_all(job, no_session.detail);
+                        }
                         if !last {
                             os_log::info!("{}: {}", job.request.queue_id, no_session.detail.reason);
                         }
@@ -145,6 +149,18 @@ impl Delivery<'_> {
                 self.tell(job, server, no_session.notice);
                 self.why = Some(worse(self.why.take(), no_session.detail));
             }
+        }
+    }
+
+    /// A server that refuses for good to talk speaks for the destination; one that is this host itself does not.
+    fn is_final(&self, job: &Job, detail: &Detail) -> bool {
+        detail.dsn.class == 5 && detail.dsn != Dsn::new(5, 4, 6) && !job.context.soft_bounce
+    }
+
+    fn refuse_all(&mut self, job: &mut Job, detail: Detail) {
+        let outcome = Outcome::Bounced(detail);
+        for recipient in std::mem::take(&mut self.pending) {
+            finish(job, &self.via, &recipient, &outcome, false);
         }
     }
 
@@ -178,6 +194,11 @@ impl Delivery<'_> {
         }
         self.via = self.via_server(&session.server, true);
         self.completed |= results.completed;
+        if !last && !job.is_probe() {
+            for failure in results.failures.iter().filter(|failure| may_retry(job, failure)) {
+                os_log::info!("{}: {}", job.request.queue_id, failure.detail().reason);
+            }
+        }
         for (recipient, outcome) in recipients.into_iter().zip(results.outcomes) {
             self.take_result(job, recipient, outcome, last, session.features.dsn);
         }
@@ -200,17 +221,8 @@ impl Delivery<'_> {
         last: bool,
         server_dsn: bool,
     ) {
-        let retry = match &outcome {
-            Outcome::Sent(_) => false,
-            Outcome::Deferred(_) => true,
-            Outcome::Bounced(detail) => job.context.soft_bounce || detail.dsn == Dsn::new(5, 6, 7),
-        };
-        if retry && !last && !job.is_probe() {
-            let detail = outcome.detail();
-            if self.why.as_ref() != Some(detail) {
-                os_log::info!("{}: {}", job.request.queue_id, detail.reason);
-            }
-            self.why = Some(detail.clone());
+        if may_retry(job, &outcome) && !last && !job.is_probe() {
+            self.why = Some(outcome.detail().clone());
             self.pending.push(recipient);
             return;
         }
@@ -267,6 +279,15 @@ impl Delivery<'_> {
     fn wants_cache(&self, job: &Job, destination: &str, flag: i32) -> bool {
         self.settings.cache_on_demand && job.request.flags & flag != 0
             || self.settings.cache_destinations.iter().any(|listed| listed == destination)
+    }
+}
+
+/// Whether a recipient with this result may do better at another server.
+fn may_retry(job: &Job, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Sent(_) => false,
+        Outcome::Deferred(_) => true,
+        Outcome::Bounced(detail) => job.context.soft_bounce || detail.dsn == Dsn::new(5, 6, 7),
     }
 }
 

@@ -22,6 +22,8 @@ const PIPELINE_LIMIT: usize = 4096;
 pub struct Results {
     /// Same order as the recipients given.
     pub outcomes: Vec<Outcome>,
+    /// Each failure once, as they happened: one may concern several recipients, or nobody any more.
+    pub failures: Vec<Outcome>,
     /// The conversation came to its end: the server as such works.
     pub completed: bool,
     /// A cached session had died before anything was sent on it: try another.
@@ -63,6 +65,7 @@ pub struct Transaction<'a> {
     outside: (String, Vec<String>),
     /// Result so far; `None`: accepted, or not yet known.
     results: Vec<Option<Outcome>>,
+    failures: Vec<Outcome>,
     /// Replies to accepted recipients, for probes.
     accepted: Vec<Option<Reply>>,
     outstanding: VecDeque<Step>,
@@ -89,6 +92,7 @@ pub fn run(
         recipients,
         outside: (String::new(), Vec::new()),
         results: vec![None; count],
+        failures: Vec::new(),
         accepted: vec![None; count],
         outstanding: VecDeque::new(),
         data_granted: false,
@@ -104,13 +108,18 @@ pub fn run(
         None => transaction.converse(job),
     };
     if let Err(detail) = &ended {
-        transaction.fail_rest(&Outcome::Deferred(detail.clone()));
+        let outcome = Outcome::Deferred(detail.clone());
+        // A break is worth a line even when everybody has been refused; not so one after the transaction was taken back.
+        if !transaction.is_somebody_left() && !transaction.cancelled {
+            transaction.failures.push(outcome.clone());
+        }
+        transaction.fail_rest(&outcome);
     }
-    let stale = transaction.stale;
+    let (stale, failures) = (transaction.stale, transaction.failures);
     let lost =
         || Outcome::Deferred(Detail::new(Dsn::new(4, 3, 0), "server unavailable or unable to receive mail"));
     let outcomes = transaction.results.into_iter().map(|result| result.unwrap_or_else(lost)).collect();
-    Results { outcomes, completed: ended.is_ok(), stale }
+    Results { outcomes, failures, completed: ended.is_ok(), stale }
 }
 
 impl Transaction<'_> {
@@ -172,7 +181,7 @@ impl Transaction<'_> {
             self.probe_results();
             return Ok(());
         }
-        let anybody = self.results.iter().any(Option::is_none);
+        let anybody = self.is_somebody_left();
         match (self.data_granted, anybody) {
             (true, true) => self.send_content(job),
             (true, false) => self.empty_content(),
@@ -217,7 +226,7 @@ impl Transaction<'_> {
         if job.is_probe() {
             return self.step(Step::Cancel, "RSET");
         }
-        let anybody = self.results.iter().any(Option::is_none);
+        let anybody = self.is_somebody_left();
         if anybody {
             return self.step(Step::Data, "DATA");
         }
@@ -287,6 +296,7 @@ impl Transaction<'_> {
             }
             Step::Rcpt(index) => {
                 let outcome = Outcome::from_detail(self.session.refusal(reply, "RCPT TO command"));
+                self.failures.push(outcome.clone());
                 self.set(index, outcome);
             }
             Step::Data if reply.class() == 3 => self.data_granted = true,
@@ -306,8 +316,15 @@ impl Transaction<'_> {
         }
     }
 
+    fn is_somebody_left(&self) -> bool {
+        self.results.iter().any(Option::is_none)
+    }
+
     /// For each recipient that has no result yet.
     fn fail_rest(&mut self, outcome: &Outcome) {
+        if self.is_somebody_left() {
+            self.failures.push(outcome.clone());
+        }
         (0..self.results.len()).for_each(|index| self.set(index, outcome.clone()));
     }
 
@@ -359,13 +376,16 @@ impl Transaction<'_> {
             .collect();
         let mut last = None;
         for index in accepted {
-            let reply = match last.take() {
-                // SMTP: one reply for all; LMTP: one for each (RFC 2033 §4.2).
-                Some(reply) if !self.settings.lmtp => reply,
-                Some(_) | None => self.session.read(Doing::Dot)?,
+            // SMTP: one reply for all; LMTP: one for each (RFC 2033 §4.2).
+            let (reply, is_new) = match last.take() {
+                Some(reply) if !self.settings.lmtp => (reply, false),
+                Some(_) | None => (self.session.read(Doing::Dot)?, true),
             };
             job.stats.deliver_done = Stamp::from_duration(os_sys::time::now());
             let outcome = self.dot_outcome(&reply);
+            if is_new && !matches!(outcome, Outcome::Sent(_)) {
+                self.failures.push(outcome.clone());
+            }
             self.set(index, outcome);
             last = Some(reply);
         }
