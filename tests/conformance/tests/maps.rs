@@ -67,3 +67,44 @@ fn each_command_line_has_the_answer_of_the_reference() {
         golden(&mta, "commands/maps", &harness::normal(&text), &[]);
     });
 }
+
+#[test]
+fn an_update_that_is_killed_leaves_the_old_table_or_the_new_one() {
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        if !mta.ours("postmap") {
+            return harness::skip("the reference changes its files in place");
+        }
+        let path = world.dir().join("table");
+        let lines = |round: usize| (0..500).map(|n| format!("key{n} {round}\n")).collect::<String>();
+        std::fs::write(&path, lines(0)).unwrap();
+        for kind in ["hash", "btree"] {
+            let table = format!("{kind}:{}", path.display());
+            assert_eq!(mta.run("postmap", &[&table]).code, 0);
+            let mut before = 0;
+            for round in 1..=30 {
+                let mut child = mta
+                    .command("postmap")
+                    .args(["-i", "-r", &table])
+                    .stdin(std::process::Stdio::piped())
+                    .spawn()
+                    .unwrap();
+                let mut input = child.stdin.take().unwrap();
+                let _ = std::io::Write::write_all(&mut input, lines(round).as_bytes());
+                drop(input);
+                // Each time a little later in its life; in the end it has the time that it needs.
+                std::thread::sleep(std::time::Duration::from_micros(700 * round as u64));
+                let _ = child.kill();
+                child.wait().unwrap();
+                let run = mta.run("postmap", &["-s", &table]);
+                assert_eq!((run.code, run.err.as_str()), (0, ""), "round {round}");
+                let values: std::collections::HashSet<usize> =
+                    run.out.lines().map(|line| line.split('\t').nth(1).unwrap().parse().unwrap()).collect();
+                assert_eq!((run.out.lines().count(), values.len()), (500, 1), "round {round}: {values:?}");
+                let now = values.into_iter().next().unwrap();
+                assert!(now == before || now == round, "round {round}: {before} became {now}");
+                before = now;
+            }
+        }
+    });
+}

@@ -113,6 +113,7 @@ fn what_is_known_of_addresses_survives_a_restart() {
                 .start();
             let mut text = probe_and_update(&mta);
             mta.wait_empty();
+            mta.wait(&["unrecognized request"]); // the log does not outlive the system
             mta.stop();
             until("the last record", || records(&mta, kind).contains("minus@x.example\t0").then_some(()));
             let _ = writeln!(text, "--- table\n{}\n---", records(&mta, kind));

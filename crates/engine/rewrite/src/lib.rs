@@ -3,6 +3,8 @@
 mod canonical;
 mod resolve;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 pub use resolve::{Classes, DomainList, ResolveSettings, Resolver, Routing};
 pub use rewrite::{RewriteSettings, rewrite};
