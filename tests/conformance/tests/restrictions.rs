@@ -1,4 +1,5 @@
 //! Access restriction lists: a service for each list, the same sessions with both.
+#![allow(clippy::too_many_lines)] // tables of cases
 
 use harness::{Client, World, free_port, golden, isolated_dns, normal, normal_log};
 use std::fmt::Write as _;
