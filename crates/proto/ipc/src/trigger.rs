@@ -126,3 +126,58 @@ fn send_fifo(path: &Path, request: &[u8]) -> io::Result<()> {
         .open(path)?;
     fifo.write_all(request)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// A path for a socket of one test.
+    fn place(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("postino-bell-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    fn heard(stream: &mut UnixStream, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_server_that_keeps_the_connection_hears_words() {
+        let path = place("kept");
+        let server = UnixListener::bind(&path).unwrap();
+        let bell = Bell::new(path.clone());
+        bell.ring("ONE", b"W").unwrap();
+        let mut kept = server.accept().unwrap().0;
+        assert_eq!(heard(&mut kept, 3), b"W+\0");
+        // Not yet confirmed: a plain trigger, on a connection of its own.
+        bell.ring("TWO", b"W").unwrap();
+        assert_eq!(heard(&mut server.accept().unwrap().0, 2), b"W\0");
+        kept.write_all(&[KEEP]).unwrap();
+        bell.ring("THREE", b"W").unwrap();
+        bell.ring("FOUR", b"W").unwrap();
+        assert_eq!(heard(&mut kept, 11), b"THREE\0FOUR\0");
+        // The server has ended: the next one is told in the usual way.
+        drop(kept);
+        bell.ring("FIVE", b"W").unwrap();
+        assert_eq!(heard(&mut server.accept().unwrap().0, 3), b"W+\0");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_closes_is_triggered_each_time() {
+        let path = place("closed");
+        let server = UnixListener::bind(&path).unwrap();
+        let bell = Bell::new(path.clone());
+        for word in ["ONE", "TWO", "THREE"] {
+            bell.ring(word, b"W").unwrap();
+            assert_eq!(heard(&mut server.accept().unwrap().0, 3), b"W+\0", "{word}");
+        }
+        drop(server);
+        std::fs::remove_file(&path).unwrap();
+        assert!(bell.ring("FOUR", b"W").is_err(), "nobody is there");
+    }
+}
