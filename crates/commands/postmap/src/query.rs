@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use host_tables::store;
+use host_tables::store::{self, Store};
 use host_tables::{Flags, Table};
 use mail_lookup::{Lookup, LookupError};
 use mail_mime::{Content, Declared, Ending, Header, Limits, Parser, Part, Problem, Sink};
@@ -149,12 +149,12 @@ fn warn_empty(name: &str, key: &str, value: Option<&str>) {
     }
 }
 
-/// `-s`: all records.
+/// `-s`: all records of the first table; further ones are not looked at.
 pub fn sequence(session: &Session) -> Result<(), Fatal> {
-    for operand in &session.options.operands {
+    if let Some(operand) = session.options.operands.first() {
         let (kind, name) = session.spec(operand);
         let mut failed = None;
-        store::sequence(kind, name, &mut |key, value| {
+        let mut each = |key: &str, value: &str| {
             warn_empty(&format!("{kind}:{name}"), key, Some(value));
             let value = if session.options.files {
                 decoded(&format!("{kind}:{name}"), key, value)
@@ -163,7 +163,16 @@ pub fn sequence(session: &Session) -> Result<(), Fatal> {
             };
             failed = value.and_then(|value| print(session, key, &value, true).err());
             failed.is_none()
-        })?;
+        };
+        if Store::supports(kind) {
+            store::sequence(kind, name, &mut each)?;
+        } else {
+            let flags = Flags { fold: !session.options.keep_case, ..Flags::default() };
+            let table = Table::open(&format!("{kind}:{name}"), flags, &session.context)?;
+            let unable = || Fatal(format!("table {kind}:{name}: sequence operation is not supported"));
+            let records = table.records().ok_or_else(unable)?;
+            let _ = records.iter().all(|(key, value)| each(key, value));
+        }
         failed.map_or(Ok(()), Err)?;
     }
     Ok(())

@@ -52,6 +52,12 @@ impl Lookup for Simple {
     fn name(&self) -> &str {
         &self.name
     }
+    fn records(&self) -> Option<Vec<(String, String)>> {
+        match &self.source {
+            Source::Records(records) => Some(crate::texthash::sorted(records)),
+            Source::Fixed(_) | Source::Environment | Source::Fail(_) | Source::Passwd | Source::Group => None,
+        }
+    }
     fn owner(&self) -> Owner {
         Owner::Trusted
     }

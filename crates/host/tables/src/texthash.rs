@@ -46,6 +46,13 @@ pub(crate) fn open(path: &str, flags: Flags, cx: &TableContext) -> Result<Arc<dy
     }))
 }
 
+/// Records in key order.
+pub(crate) fn sorted(records: &HashMap<String, String>) -> Vec<(String, String)> {
+    let mut all: Vec<_> = records.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    all.sort_unstable();
+    all
+}
+
 /// Reads a file; one that was modified a moment ago is read again until it stays as it is.
 fn read_cool(path: &str) -> std::io::Result<Vec<u8>> {
     for _ in 0..MAX_READS {
@@ -72,6 +79,9 @@ impl Lookup for TextHash {
     }
     fn name(&self) -> &str {
         &self.name
+    }
+    fn records(&self) -> Option<Vec<(String, String)>> {
+        Some(sorted(&self.records))
     }
     fn owner(&self) -> Owner {
         self.owner

@@ -49,6 +49,11 @@ pub trait Lookup: Send + Sync {
     /// `type:name` as configured.
     fn name(&self) -> &str;
 
+    /// All records, sorted by key; `None`: this table cannot list them.
+    fn records(&self) -> Option<Vec<(String, String)>> {
+        None
+    }
+
     /// Who owns the data.
     fn owner(&self) -> Owner {
         Owner::Unknown
