@@ -121,10 +121,8 @@ impl Supervisor {
             let found = self.wait()?;
             let turn = watchdog.watch();
             if self.exit_at.is_some_and(|at| at <= Instant::now()) {
+                os_log::bypass_postlogd();
                 os_log::info!("master exit time has arrived");
-                // The one that writes the log file has time to do so.
-                self.services.clear();
-                self.wait_for_children();
                 return Ok(ExitCode::SUCCESS);
             }
             for number in found.messages {
@@ -324,6 +322,7 @@ impl Supervisor {
     }
 
     fn terminate(&mut self, signal: i32) -> ExitCode {
+        os_log::bypass_postlogd();
         // This process has the signal blocked, so the group's copy of it does not count.
         if kill(Pid::from_raw(-own_pid()), Signal::SIGTERM).is_err() {
             for pid in self.children.keys() {

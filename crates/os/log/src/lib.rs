@@ -84,6 +84,13 @@ pub fn open(tag: &str, destination: Destination) {
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sink::new(tag, destination));
 }
 
+/// From now on lines go to the log file itself: postlogd is about to end.
+pub fn bypass_postlogd() {
+    if let Some(sink) = SINK.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        sink.bypasses_postlogd = true;
+    }
+}
+
 /// Name of this program: what it was called by, without directories.
 #[must_use]
 pub fn program_name() -> String {

@@ -27,6 +27,8 @@ pub(crate) struct Sink {
     syslog: Option<UnixDatagram>,
     postlog: Option<UnixDatagram>,
     fallback: Option<File>,
+    /// Lines go to the log file itself.
+    pub(crate) bypasses_postlogd: bool,
 }
 
 impl Sink {
@@ -39,6 +41,7 @@ impl Sink {
             syslog: None,
             postlog: None,
             fallback: None,
+            bypasses_postlogd: false,
         };
         // Opened now, because the paths may be out of reach after chroot(2).
         if sink.destination.file.is_none() {
@@ -60,7 +63,8 @@ impl Sink {
             let (tag, pid) = (&self.tag, self.pid);
             let line = format!("{} {} {tag}[{pid}]: {word}{text}", timestamp(), self.destination.hostname);
             // With master ends the reader of its socket: last words go to the file.
-            if matches!(severity, Severity::Fatal | Severity::Panic) && program_name() == "master" {
+            let is_last = matches!(severity, Severity::Fatal | Severity::Panic) && program_name() == "master";
+            if is_last || (self.bypasses_postlogd && self.destination.file.is_none()) {
                 self.write_fallback(&line);
             } else {
                 self.write_postlog(&line);

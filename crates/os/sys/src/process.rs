@@ -121,6 +121,10 @@ impl ChildSteps {
             for signal in 1..32 {
                 libc::signal(signal, libc::SIG_DFL);
             }
+            // The library leaves the mask as it is, and whoever reads signals from a descriptor has them blocked.
+            let mut none = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut none);
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))?;
             if let Some(jail) = &self.chroot {
                 check(libc::chroot(jail.as_ptr()))?;
                 check(libc::chdir(c"/".as_ptr()))?;
@@ -186,6 +190,22 @@ mod tests {
         ours.read_to_string(&mut text).unwrap();
         assert_eq!(text, "tester b /usr 0077\n");
         assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_child_has_no_signal_blocked() {
+        let _signals = crate::signal::as_descriptor(&[libc::SIGTERM, libc::SIGHUP]).unwrap();
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let exec = Exec {
+            program: "/bin/grep".into(),
+            argv: ["grep", "SigBlk", "/proc/self/status"].map(Into::into).to_vec(),
+            descriptors: vec![(1, theirs.into())],
+            ..Exec::default()
+        };
+        assert!(exec.spawn().unwrap().wait().unwrap().success());
+        let mut text = String::new();
+        ours.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "SigBlk:\t0000000000000000\n");
     }
 
     #[test]
