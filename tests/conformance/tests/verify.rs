@@ -112,6 +112,10 @@ fn what_is_known_of_addresses_survives_a_restart() {
                 .aliases("list: alias1@x.example, alias2@x.example\none: alias1@x.example\nrun: |true")
                 .start();
             let mut text = probe_and_update(&mta);
+            // Unknown to the service, they have been probed; the end of the system would end that too.
+            for address in ["todo@x.example", "odd@x.example", "minus@x.example"] {
+                until("the result of the probe", || (query(&mta, address).0 == "0").then_some(()));
+            }
             mta.wait_empty();
             mta.wait(&["unrecognized request"]); // the log does not outlive the system
             mta.stop();

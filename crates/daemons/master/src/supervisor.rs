@@ -330,6 +330,8 @@ impl Supervisor {
             }
         }
         os_log::info!("terminating on signal {signal}");
+        // Those that have something to write end when their status channel does.
+        self.services.clear();
         self.wait_for_children();
         if self.options.init {
             return ExitCode::SUCCESS;

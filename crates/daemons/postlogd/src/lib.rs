@@ -11,6 +11,7 @@ use os_log::{Destination, Severity};
 const SPEC: Spec = Spec {
     process_limit: ProcessLimit::One,
     ignores_max_use: true,
+    ends_with_master: true,
     watchdog_seconds: Some(10),
     ..Spec::new("postlogd")
 };

@@ -23,6 +23,7 @@ const SPEC: Spec = Spec {
     ignores_max_use: true,
     ignores_max_idle: true,
     persistent_clients: true,
+    ends_with_master: true,
     ..Spec::new("verify")
 };
 

@@ -47,6 +47,8 @@ pub struct Spec {
     pub triggers: bool,
     /// Waits at its start until a former process of the service has ended, also that of a master that was killed.
     pub alone: bool,
+    /// Has something to write at its end: it ends when master does, not of SIGTERM.
+    pub ends_with_master: bool,
     /// Time limit for one piece of work, in seconds; `None`: `daemon_timeout`.
     pub watchdog_seconds: Option<u64>,
 }
@@ -67,6 +69,7 @@ impl Spec {
             persistent_clients: false,
             triggers: false,
             alone: false,
+            ends_with_master: false,
             watchdog_seconds: None,
         }
     }

@@ -92,6 +92,9 @@ pub(crate) enum AcceptLock {
 /// Everything before `init`. Problems end the process.
 pub(crate) fn begin(spec: &Spec, accept_lock: AcceptLock) -> (Startup, Runtime) {
     os_sys::signal::ignore_sigpipe();
+    if spec.ends_with_master {
+        os_sys::signal::hold_termination();
+    }
     let program = os_log::program_name();
     let to_stderr = std::io::stderr().is_terminal();
     let destination = os_log::Destination { stderr: to_stderr, ..os_log::Destination::from_environment() };

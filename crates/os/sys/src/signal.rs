@@ -23,6 +23,14 @@ pub fn ignore_file_size_limit() {
     dispose(Signal::SIGXFSZ, SigHandler::SigIgn);
 }
 
+/// Keeps SIGTERM from ending this process.
+pub fn hold_termination() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    // It cannot fail with a valid set.
+    let _ = set.thread_block();
+}
+
 /// Gives the signal its default action and sends it to this process: dies of it.
 pub fn die_of(signal: i32) {
     if let Ok(signal) = Signal::try_from(signal) {
