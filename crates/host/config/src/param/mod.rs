@@ -39,6 +39,8 @@ pub struct Row {
     pub programs: &'static str,
     /// The Postfix version that introduced it; empty: before 2.0.
     pub since: &'static str,
+    /// What it is for, in one line; the manual page is made of these.
+    pub doc: &'static str,
 }
 
 impl Row {
@@ -79,26 +81,35 @@ handles! {
 }
 
 macro_rules! parameters {
-    ($(($id:ident, $kind:ident, $name:literal, $default:literal, $unit:literal, $min:expr, $max:expr, $programs:literal, $since:literal),)*) => {
+    ($(($id:ident, $kind:ident, $name:literal, $default:literal, $unit:literal, $min:expr, $max:expr, $programs:literal, $since:literal, $doc:literal),)*) => {
         #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "positions, named as the constants are")]
         enum At { $($id),* }
         /// All parameters, in byte order of their names.
         pub static TABLE: &[super::Row] = &[
             $(super::Row {
                 name: $name, kind: super::Kind::$kind, default: $default, unit: $unit,
-                min: $min, max: $max, programs: $programs, since: $since,
+                min: $min, max: $max, programs: $programs, since: $since, doc: $doc,
             }),*
         ];
         $(
-            #[doc = concat!("`postconf(5) ", $name, "`")]
+            #[doc = concat!("`postconf(5) ", $name, "`: ", $doc)]
             pub const $id: super::$kind = super::$kind(At::$id as u16);
         )*
     };
 }
 pub(crate) use parameters;
 
-static NOTHING: Row =
-    Row { name: "", kind: Kind::Str, default: "", unit: "", min: None, max: None, programs: "", since: "" };
+static NOTHING: Row = Row {
+    name: "",
+    kind: Kind::Str,
+    default: "",
+    unit: "",
+    min: None,
+    max: None,
+    programs: "",
+    since: "",
+    doc: "",
+};
 
 /// Handles are made from the table's own positions, so the row is always there.
 fn row_at(index: usize) -> &'static Row {
