@@ -28,6 +28,12 @@ enum Action {
     Stall,
 }
 
+impl Action {
+    fn is_positive(&self) -> bool {
+        matches!(self, Self::Reply(text) if text.starts_with(['2', '3']))
+    }
+}
+
 #[derive(Clone)]
 struct Rule {
     prefix: String,
@@ -315,28 +321,38 @@ impl Session {
         }
         self.end_transaction(); // before the reply, after which the client may begin elsewhere
         let rcpts = std::mem::take(&mut self.message.rcpts);
-        let mut accepted = rcpts.clone();
-        if self.greeting.lmtp {
-            accepted.clear();
-            for rcpt in &rcpts {
-                if self.answer(&format!(". {rcpt}"), "250 2.0.0 delivered")? {
-                    accepted.push(rcpt.clone());
-                }
-            }
-        } else if !self.answer(".", "250 2.0.0 Ok: queued as SINK")? {
-            accepted.clear();
-        }
+        let (actions, accepted): (Vec<Action>, Vec<String>) = if self.greeting.lmtp {
+            let decide = |rcpt: &String| self.decide(&format!(". {rcpt}"), "250 2.0.0 delivered");
+            let actions: Vec<Action> = rcpts.iter().map(decide).collect();
+            let fine = rcpts.into_iter().zip(&actions).filter(|(_, action)| action.is_positive());
+            let accepted = fine.map(|(rcpt, _)| rcpt).collect();
+            (actions, accepted)
+        } else {
+            let action = self.decide(".", "250 2.0.0 Ok: queued as SINK");
+            let accepted = if action.is_positive() { rcpts } else { Vec::new() };
+            (vec![action], accepted)
+        };
+        // Before the replies: whoever sees what the client does then may look here at once.
         if !accepted.is_empty() {
             let mail = self.message.mail.clone();
             let done = Received { session: self.number, mail, rcpts: accepted, data };
             lock(&self.state).received.push(done);
         }
-        Ok(())
+        actions.into_iter().try_for_each(|action| self.carry_out(action).map(|_| ()))
+    }
+
+    /// What the first rule that matches says, else a reply of `default`.
+    fn decide(&self, command: &str, default: &str) -> Action {
+        self.action(command).unwrap_or_else(|| Action::Reply(default.to_owned()))
     }
 
     /// Answers by the first rule that matches, else with `default`; true when the reply is 2xx or 3xx.
     fn answer(&mut self, command: &str, default: &str) -> Result<bool, Closed> {
-        let action = self.action(command).unwrap_or_else(|| Action::Reply(default.to_owned()));
+        let action = self.decide(command, default);
+        self.carry_out(action)
+    }
+
+    fn carry_out(&mut self, action: Action) -> Result<bool, Closed> {
         match action {
             Action::Reply(text) => {
                 let wire: String = text.lines().map(|line| format!("{line}\r\n")).collect();
@@ -344,7 +360,7 @@ impl Session {
                 if text.starts_with("421") {
                     return Err(Closed);
                 }
-                Ok(text.starts_with('2') || text.starts_with('3'))
+                Ok(text.starts_with(['2', '3']))
             }
             Action::Drop => Err(Closed),
             Action::Stall => {

@@ -87,7 +87,7 @@ fn serve_all(runtime: &Runtime, service: &mut impl TriggerService) {
         runtime.lock();
         let wake = runtime.wait(limit);
         match wake {
-            Wake::Stop => return,
+            Wake::Stop => return take_the_rest(runtime, service, &mut buffer),
             Wake::Idle if left.is_some_and(|left| idle.is_none_or(|idle| left <= idle)) => return,
             Wake::Idle => runtime.unlock(),
             Wake::Listener(_) if runtime.must_restart(service.tables_changed()) => return,
@@ -97,6 +97,15 @@ fn serve_all(runtime: &Runtime, service: &mut impl TriggerService) {
                 }
                 last = Instant::now();
             }
+        }
+    }
+}
+
+/// Datagrams that wait when the master ends would be lost: its last words among them.
+fn take_the_rest(runtime: &Runtime, service: &mut impl TriggerService, buffer: &mut [u8]) {
+    for listener in &runtime.listeners {
+        if let Listener::Datagram(socket) = listener {
+            while take_datagrams(runtime, service, socket, buffer) == BURST {}
         }
     }
 }
