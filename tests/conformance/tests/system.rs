@@ -372,8 +372,13 @@ fn the_options_of_master() {
         text += &master(&mta, &[], &["-w"]);
         text += &master(&mta, &[], &["-d"]);
         let lines = mta.lines(&["postfix/master["]);
-        for line in lines.iter().filter(|line| !line.contains("fatal: ")) {
-            text += &(normal_log(line).replace(&mta.config().display().to_string(), "CONFIG") + "\n");
+        // Which of the last lines get lost depends on who ends first.
+        let kept = lines.iter().filter(|line| !line.contains("fatal: "));
+        let kept: std::collections::BTreeSet<String> = kept
+            .map(|line| normal_log(line).replace(&mta.config().display().to_string(), "CONFIG"))
+            .collect();
+        for line in kept {
+            text += &(line + "\n");
         }
         golden(&mta, "system/master_options", &normal(&text).replace(mta_version(&mta), "VERSION"), &[]);
     });
@@ -544,6 +549,10 @@ fn the_postfix_command_stops_in_several_ways_and_rotates_its_log() {
         ] {
             let before = mta.log().lines().count();
             let was_running = mta.master_pid().is_some();
+            if words == "logrotate" && !was_running {
+                // The last words after the rotation before may have been lost, and there is no log then.
+                std::fs::OpenOptions::new().append(true).create(true).open(mta.log_file()).unwrap();
+            }
             let run = mta.run("postfix", &words.split(' ').collect::<Vec<_>>());
             let is_running = !matches!(words, "quick-stop" | "stop" | "abort" | "drain");
             if !is_running {
