@@ -15,6 +15,7 @@ mod flow;
 mod garbage;
 mod generic;
 mod limits;
+mod local;
 mod mailboxes;
 mod maps;
 mod notices;

@@ -35,7 +35,7 @@ impl Trip<'_> {
         }
         let members = targets(&entry.value);
         if members.is_empty() {
-            os_log::warning!("{}: no recipient in alias lookup result for {}", entry.table, entry.name);
+            os_log::warning!("no recipient in alias lookup result for {}", entry.name);
             return Some(self.fail(state, Dsn::new(4, 3, 0), "alias database unavailable"));
         }
         let rights = match self.alias_rights(state, &entry) {

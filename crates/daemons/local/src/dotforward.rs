@@ -178,13 +178,14 @@ fn read_forward(path: &Path, user: &User) -> Option<String> {
 /// The file and its owner.
 fn read_include(path: &Path) -> Result<(String, u32), String> {
     let shown = path.display();
-    let metadata = fs::metadata(path)
-        .map_err(|error| format!("cannot open include file {shown}: {}", os_sys::error_text(&error)))?;
+    let metadata = fs::metadata(path).map_err(|error| {
+        format!("unable to lookup :include: file {shown}: {}", os_sys::error_text(&error))
+    })?;
     if !metadata.is_file() {
-        return Err(format!("file {shown} is not a regular file"));
+        return Err(format!(":include: file {shown} is not a regular file"));
     }
     if metadata.mode() & 0o002 != 0 {
-        return Err(format!("file {shown} is world writable"));
+        return Err(format!(":include: file {shown} is world writable"));
     }
     let text = read_limited(path)
         .map_err(|error| format!("cannot open include file {shown}: {}", os_sys::error_text(&error)))?;

@@ -25,11 +25,44 @@ const TARGET_LIMIT: usize = 100_000;
 /// backslash before a name quotes its first letter only: `\\name` is `name`.
 #[must_use]
 pub fn targets(text: &str) -> Vec<Target> {
-    elements(text)
-        .into_iter()
-        .flat_map(|element| element_targets(element.trim()))
-        .take(TARGET_LIMIT)
-        .collect()
+    let mut found = Vec::new();
+    let mut rest = elements(text);
+    rest.reverse();
+    while let Some(element) = rest.pop() {
+        let element = element.trim();
+        // `group: member, member;` is one element.
+        let end = opens_group(element).then(|| rest.iter().rposition(|later| has_bare(later, ';'))).flatten();
+        match end {
+            Some(end) if !has_bare(element, ';') => {
+                let members = rest.split_off(end);
+                let group: Vec<&str> = std::iter::once(element).chain(members.into_iter().rev()).collect();
+                found.extend(addresses(&group.join(",")));
+            }
+            Some(_) | None => found.extend(element_targets(element)),
+        }
+        found.truncate(TARGET_LIMIT);
+    }
+    found
+}
+
+/// Whether the name of an RFC 5322 group may stand at the start.
+fn opens_group(element: &str) -> bool {
+    !element.starts_with(['"', '|', '/', '~', ':', '@', '<']) && has_bare(element, ':')
+}
+
+/// Whether `wanted` stands outside of quotes.
+fn has_bare(text: &str, wanted: char) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    text.chars().any(|c| {
+        let found = c == wanted && !quoted && !escaped;
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        found
+    })
+}
+
+fn addresses(text: &str) -> Vec<Target> {
+    token::addresses(text).into_iter().filter(|address| !address.is_empty()).map(Target::Address).collect()
 }
 
 fn element_targets(element: &str) -> Vec<Target> {
@@ -42,7 +75,7 @@ fn element_targets(element: &str) -> Vec<Target> {
         return vec![Target::Include(path.trim().to_owned())];
     }
     if let Some(command) = bare.strip_prefix('|') {
-        return vec![Target::Command(command.to_owned())];
+        return vec![Target::Command(command.trim_start().to_owned())];
     }
     if bare.starts_with('/') || bare.starts_with("~/") {
         if plain.is_some() || !bare.contains(|c: char| c.is_ascii_whitespace()) {
@@ -50,7 +83,7 @@ fn element_targets(element: &str) -> Vec<Target> {
         }
         return bare.split_ascii_whitespace().flat_map(element_targets).collect();
     }
-    token::addresses(element).into_iter().filter(|address| !address.is_empty()).map(Target::Address).collect()
+    addresses(element)
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
@@ -199,5 +232,24 @@ mod tests {
     fn extensions_go_behind_the_local_part() {
         assert_eq!(with_extension("joe@x", "+list"), "joe+list@x");
         assert_eq!(with_extension("joe", "-list"), "joe-list");
+    }
+
+    #[test]
+    fn a_group_is_one_element() {
+        for (text, want) in [
+            ("friends: a, b@x;", vec!["a", "b@x"]),
+            ("c, friends: a, b; , d", vec!["c", "a", "b", "d"]),
+            ("friends: a;, d", vec!["a", "d"]),
+            ("@route:a@x, b", vec!["a@x", "b"]),
+        ] {
+            let found: Vec<String> = targets(text)
+                .into_iter()
+                .map(|target| match target {
+                    Target::Address(address) => address,
+                    other => format!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(found, want, "{text}");
+        }
     }
 }

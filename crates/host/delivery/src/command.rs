@@ -80,7 +80,7 @@ impl Program {
 }
 
 fn shell_argv(line: &str) -> Vec<String> {
-    vec!["/bin/sh".into(), "-c".into(), line.into()]
+    vec!["sh".into(), "-c".into(), line.into()]
 }
 
 /// How to run it.
@@ -105,11 +105,10 @@ pub fn run(job: &mut Job, program: &Program, rules: &Rules) -> (Outcome, String)
     let shown = program.shown().to_owned();
     match start(program, rules) {
         Err((name, error)) => {
-            let text = format!(
-                "{}: fatal: execvp {name}: {}",
-                job.context.service_name,
-                crate::mailbox::os_text(&error)
-            );
+            let text = format!("execvp {name}: {}", crate::mailbox::os_text(&error));
+            os_log::emit(os_log::Severity::Fatal, format_args!("{text}"));
+            // As a child of the reference says it, on a line of its own.
+            let text = format!("{}: fatal: {text} ", job.context.service_name);
             (failure(&exit_text(75, &text), &text), String::new())
         }
         Ok(running) => {
