@@ -223,3 +223,55 @@ fn reports_about_deliveries_tell_what_became_of_each_recipient() {
         golden(&mta, "verify/reports", &world.as_root(&text.replace(&user, "alice")), &[]);
     });
 }
+
+/// A number as a stamp: base 31, of digits and consonants.
+fn stamp(mut number: u64) -> String {
+    let digits: Vec<char> = "0123456789BCDFGHJKLMNPQRSTVWXYZ".chars().collect();
+    let mut text = String::new();
+    while number > 0 {
+        text.insert(0, digits[usize::try_from(number % 31).unwrap()]);
+        number /= 31;
+    }
+    text
+}
+
+#[test]
+fn the_sender_of_probes_changes_with_time() {
+    const DAYS: u64 = 300;
+    isolated(|world| {
+        let sink = Sink::smtp().start();
+        let mta = world
+            .mta("mail")
+            .main(&format!("relayhost = {}\naddress_verify_map =\naddress_verify_sender_ttl = {DAYS}d\nsmtpd_reject_unlisted_sender = yes", sink.nexthop()))
+            .start();
+        query(&mta, "u@x.example");
+        let probe = until("the probe", || {
+            sink.sessions().into_iter().flatten().find(|line| line.starts_with("MAIL FROM:<"))
+        });
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / (DAYS * 86400);
+        let at = |number: u64| format!("double-bounce{}", stamp(number));
+        let mut text = format!("{}\n", probe.split('>').next().unwrap().replace(&at(now), "NOW"));
+        for (name, local, domain) in [
+            ("PLAIN", "double-bounce".to_owned(), "example.com"),
+            ("NOW", at(now), "example.com"),
+            ("BEFORE", at(now - 1), "example.com"),
+            ("AFTER", at(now + 1), "example.com"),
+            ("OLD", at(now - 2), "example.com"),
+            ("UPPER", format!("DOUBLE-BOUNCE{}", stamp(now)), "example.com"),
+            ("LOWER", at(now).to_lowercase() + "x", "example.com"),
+            ("ELSEWHERE", at(now), "localhost"),
+        ] {
+            let address = format!("{local}@{domain}");
+            let (mail, rcpt) = (format!("MAIL FROM:<{address}>"), format!("RCPT TO:<{address}>"));
+            let said = harness::talk(
+                &mta,
+                &["HELO c", &mail, "RCPT TO:<postmaster>", "RSET", "MAIL FROM:<a@y.example>", &rcpt, "QUIT"],
+            );
+            text.push_str(&said.replace(&local, name));
+        }
+        let id = mta.send("", &[&format!("{}@example.com", at(now))], "Subject: x\n\nx\n");
+        let line = mta.wait(&[&format!(" {id}: to=")]);
+        text.push_str(&harness::normal_log(&line).replace(&at(now), "NOW"));
+        golden(&mta, "verify/stamps", &text, &[]);
+    });
+}

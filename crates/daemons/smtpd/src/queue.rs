@@ -259,7 +259,13 @@ impl Queue {
             format!("{kind};{}", mail_address::to_external(&command.recipient))
         });
         self.attribute("dsn_orig_rcpt", &original);
-        put(&mut self.buffer, Kind::Recipient, command.recipient.as_bytes());
+        // The stamp of a probe's sender has done its work.
+        let recipient = if self.services.is_probe_sender(&command.recipient) {
+            &self.services.probe_sender
+        } else {
+            &command.recipient
+        };
+        put(&mut self.buffer, Kind::Recipient, recipient.as_bytes());
     }
 
     /// Start of the content: what access tables prepend, and our Received header.

@@ -79,6 +79,10 @@ impl Limits {
 /// Shared by all sessions of the process.
 pub(crate) struct Services {
     pub settings: Arc<Settings>,
+    /// `address_verify_sender`, complete, without stamp.
+    pub probe_sender: String,
+    /// `address_verify_sender_ttl`
+    pub probe_sender_ttl: Duration,
     pub policy: Policy,
     pub standalone: bool,
     pub service_name: String,
@@ -234,6 +238,8 @@ impl Services {
             delimiters: config.str(p::RECIPIENT_DELIMITER)?,
             owner_request_special: config.bool(p::OWNER_REQUEST_SPECIAL)?,
             date: Mutex::new((0, Arc::from(""))),
+            probe_sender: settings::probe_sender(config)?,
+            probe_sender_ttl: config.time(p::ADDRESS_VERIFY_SENDER_TTL)?,
             policy: with_overrides(policy, &config.str(p::RECEIVE_OVERRIDE_OPTIONS)?),
             classes,
             context,
@@ -295,6 +301,13 @@ impl Services {
             domain_is_local: self.addresses.is_local_domain(domain)?,
         };
         Ok(find_address(self.maps(map), address, &search)?.map(|(value, _)| value))
+    }
+
+    /// Whether this is the sender of address verification probes, without stamp or with one of about now.
+    pub fn is_probe_sender(&self, address: &str) -> bool {
+        let now = os_sys::time::now().as_secs();
+        let period = mail_address::probe::period(now, self.probe_sender_ttl.as_secs());
+        mail_address::probe::is_sender(address, &self.probe_sender, period)
     }
 
     /// Resolves an address as a recipient, after cleanup would have completed it.

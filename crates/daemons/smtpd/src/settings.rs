@@ -90,15 +90,19 @@ pub(crate) fn session(config: &Config, cx: &TableContext, standalone: bool) -> R
     })
 }
 
+/// `address_verify_sender`, complete; empty: the null sender.
+pub(crate) fn probe_sender(config: &Config) -> Result<String> {
+    let sender = config.str(p::ADDRESS_VERIFY_SENDER)?;
+    Ok(match sender.as_str() {
+        "" | "<>" => String::new(),
+        complete if complete.contains('@') => sender,
+        name => format!("{name}@{}", config.str(p::MYORIGIN)?),
+    })
+}
+
 /// The parameters of restriction lists.
 pub(crate) fn policy(config: &Config) -> Result<Policy> {
     let tempfail = |parameter| Ok::<_, ConfigError>(TempfailAction::parse(&config.str(parameter)?));
-    let verify_sender = config.str(p::ADDRESS_VERIFY_SENDER)?;
-    let verify_sender = if verify_sender.is_empty() || verify_sender.contains('@') {
-        verify_sender
-    } else {
-        format!("{verify_sender}@{}", config.str(p::MYORIGIN)?)
-    };
     let log_permit = config.str(p::SMTPD_LOG_ACCESS_PERMIT_ACTIONS)?;
     let mut policy = Policy {
         client: list(config, p::SMTPD_CLIENT_RESTRICTIONS)?,
@@ -122,7 +126,6 @@ pub(crate) fn policy(config: &Config) -> Result<Policy> {
         parent_style: parent_style(config, "smtpd_access_maps")?,
         log_permit: mail_text::list::words(&log_permit).map(str::to_ascii_lowercase).collect(),
         double_bounce: config.str(p::DOUBLE_BOUNCE_SENDER)?,
-        verify_sender,
         helo_tempfail: tempfail(p::UNKNOWN_HELO_HOSTNAME_TEMPFAIL_ACTION)?,
         address_tempfail: tempfail(p::UNKNOWN_ADDRESS_TEMPFAIL_ACTION)?,
         sender_tempfail: tempfail(p::UNVERIFIED_SENDER_TEMPFAIL_ACTION)?,

@@ -60,6 +60,10 @@ impl World for Scene<'_> {
         self.services.access_table(table).class() == KeyClass::Pattern
     }
 
+    fn is_probe_sender(&mut self, address: &str) -> bool {
+        self.services.is_probe_sender(address)
+    }
+
     fn class(&mut self, name: &str) -> Option<String> {
         self.services.classes.get(name).cloned()
     }

@@ -20,7 +20,10 @@ pub(crate) struct Prober {
     cleanup: PathBuf,
     timeout: Duration,
     format: Format,
+    /// Without stamp.
     sender: String,
+    /// `address_verify_sender_ttl`; zero: no stamps.
+    ttl: Duration,
     myhostname: String,
     mail_name: String,
     running: AtomicUsize,
@@ -39,6 +42,7 @@ impl Prober {
             timeout: config.time(param::IPC_TIMEOUT)?,
             format,
             sender,
+            ttl: config.time(param::ADDRESS_VERIFY_SENDER_TTL)?,
             myhostname: config.str(param::MYHOSTNAME)?,
             mail_name: config.str(param::MAIL_NAME)?,
             running: AtomicUsize::new(0),
@@ -74,13 +78,15 @@ impl Prober {
         }
         cleanup.send(&Head { flags: flags::MAP | flags::AUTOUTF8 })?;
         let now = os_sys::time::now();
+        let period = mail_address::probe::period(now.as_secs(), self.ttl.as_secs());
+        let sender = mail_address::probe::stamped(&self.sender, period);
         cleanup.put_record(Kind::Time, format!("{} {:06}", now.as_secs(), now.subsec_micros()).as_bytes())?;
         cleanup.put_record(Kind::Attribute, b"log_message_origin=local")?;
         cleanup.put_record(Kind::Attribute, format!("trace_flags={MTA_VERIFY}").as_bytes())?;
-        cleanup.put_record(Kind::Sender, self.sender.as_bytes())?;
+        cleanup.put_record(Kind::Sender, sender.as_bytes())?;
         cleanup.put_record(Kind::Recipient, address.as_bytes())?;
         cleanup.put_record(Kind::Message, b"")?;
-        for line in self.header(&greeting.queue_id, address) {
+        for line in self.header(&greeting.queue_id, &sender, address) {
             cleanup.put_record(Kind::Line, line.as_bytes())?;
         }
         cleanup.put_record(Kind::Extracted, b"")?;
@@ -93,7 +99,7 @@ impl Prober {
         Ok(())
     }
 
-    fn header(&self, queue_id: &str, address: &str) -> Vec<String> {
+    fn header(&self, queue_id: &str, sender: &str, address: &str) -> Vec<String> {
         let local = os_sys::time::local(i64::try_from(os_sys::time::now().as_secs()).unwrap_or(0));
         let date = mail_text::date::LocalTime {
             year: local.year,
@@ -107,11 +113,8 @@ impl Prober {
             zone: local.zone,
         }
         .header();
-        let from = if self.sender.is_empty() {
-            "MAILER-DAEMON".to_owned()
-        } else {
-            mail_address::to_external(&self.sender)
-        };
+        let from =
+            if sender.is_empty() { "MAILER-DAEMON".to_owned() } else { mail_address::to_external(sender) };
         vec![
             format!("Received: by {} ({})", self.myhostname, self.mail_name),
             format!("\tid {queue_id}; {date}"),

@@ -157,6 +157,9 @@ pub trait World {
     /// The table is searched with the whole key only (regexp, pcre, cidr …).
     fn is_pattern(&mut self, table: &str) -> bool;
 
+    /// Whether this is the sender of address verification probes, with a stamp of about now (`address_verify_sender_ttl`).
+    fn is_probe_sender(&mut self, address: &str) -> bool;
+
     /// The value of a restriction class of `smtpd_restriction_classes`.
     fn class(&mut self, name: &str) -> Option<String>;
 

@@ -64,8 +64,6 @@ pub struct Policy {
     pub log_permit: Vec<String>,
     /// `double_bounce_sender`
     pub double_bounce: String,
-    /// `address_verify_sender`, complete.
-    pub verify_sender: String,
     /// `reject_code`
     pub reject_code: u16,
     /// `defer_code`
@@ -146,7 +144,6 @@ impl Policy {
             parent_style: true,
             log_permit: Vec::new(),
             double_bounce: "double-bounce".into(),
-            verify_sender: "double-bounce@localhost".into(),
             reject_code: 554,
             defer_code: 450,
             access_reject_code: 554,

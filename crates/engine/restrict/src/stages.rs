@@ -83,7 +83,7 @@ impl Evaluator<'_> {
     pub fn recipient(&mut self) -> Verdict {
         let Some(recipient) = self.facts.recipient else { return Verdict::Accept };
         // The postmaster of this host can always be reached (RFC 5321 §4.5.1).
-        if recipient.eq_ignore_ascii_case("postmaster") || recipient == self.policy.verify_sender {
+        if recipient.eq_ignore_ascii_case("postmaster") || self.world.is_probe_sender(recipient) {
             return Verdict::Accept;
         }
         // The message goes nowhere: nothing is left to decide.

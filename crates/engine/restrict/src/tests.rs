@@ -27,6 +27,9 @@ impl World for Town {
             .find(|((t, k), _)| *t == table && *k == key)
             .map(|(_, value)| (*value).to_owned()))
     }
+    fn is_probe_sender(&mut self, address: &str) -> bool {
+        address == "double-bounce@localhost"
+    }
     fn is_pattern(&mut self, table: &str) -> bool {
         table.starts_with("regexp:")
     }

@@ -15,7 +15,7 @@ impl Evaluator<'_> {
         if !self.state.warning {
             self.state.sender_was_checked = true;
         }
-        if own.name.is_empty() || own.name == self.policy.verify_sender {
+        if own.name.is_empty() || self.world.is_probe_sender(&own.name) {
             return Flow::Next;
         }
         self.listed(

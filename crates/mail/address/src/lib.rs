@@ -3,6 +3,7 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod hostname;
+pub mod probe;
 pub mod token;
 
 /// The local part and the domain of an internal-form address, split at the last `@`.
