@@ -275,3 +275,22 @@ fn the_sender_of_probes_changes_with_time() {
         golden(&mta, "verify/stamps", &text, &[]);
     });
 }
+
+#[test]
+fn a_probe_is_a_message_of_headers() {
+    isolated(|world| {
+        // A queue manager that takes nothing out of the queue.
+        let mta = world.mta("mail").main("address_verify_map =").master("qmgr unix n - n 300 1 idle").build();
+        let idle = world.dir().join("mail/libexec/idle");
+        std::fs::write(&idle, "#!/bin/sh\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&idle, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        mta.start();
+        query(&mta, "u@x.example");
+        let shown = until("the probe", || {
+            let id = mta.queue("incoming").pop()?;
+            let run = mta.run("postcat", &["-bh", mta.queue_file(&id)?.to_str()?]);
+            (run.code == 0 && run.out.contains("From: ")).then_some(run.out)
+        });
+        golden(&mta, "verify/probe", &harness::normal(&shown), &[]);
+    });
+}
