@@ -47,7 +47,7 @@ fn run(options: &Options, out: &mut print::Output) -> Outcome {
         Mode::Main => list_main(options, &dir, out),
         Mode::Master(view) => master::run(options, view, &dir, out),
         Mode::LockTypes => words(out, &["flock", "fcntl", "dotlock"]),
-        Mode::MapTypes => words(out, print::MAP_TYPES),
+        Mode::MapTypes => words(out, &print::map_types()),
         Mode::TlsInformation => {
             let mode = options.tls_mode.as_deref().unwrap_or_default();
             match mode {

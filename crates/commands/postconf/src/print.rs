@@ -4,27 +4,13 @@ use std::io::{self, BufWriter, Write};
 
 use crate::options::Options;
 
-/// Table types of this build (`postconf -m`).
-pub(crate) const MAP_TYPES: &[&str] = &[
-    "btree",
-    "cidr",
-    "environ",
-    "fail",
-    "hash",
-    "inline",
-    "internal",
-    "pcre",
-    "pipemap",
-    "proxy",
-    "randmap",
-    "regexp",
-    "socketmap",
-    "static",
-    "tcp",
-    "texthash",
-    "unionmap",
-    "unix",
-];
+/// Table types of this build (`postconf -m`): those that can be named in a parameter, and the one that keeps nothing.
+pub(crate) fn map_types() -> Vec<&'static str> {
+    let mut types = host_tables::TYPES.to_vec();
+    types.push("internal");
+    types.sort_unstable();
+    types
+}
 
 /// Lines of folded settings are no longer than this, where words allow.
 pub(crate) const WIDTH: usize = 80;

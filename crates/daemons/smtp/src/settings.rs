@@ -248,7 +248,7 @@ impl Settings {
                 _ => None,
             },
             address_kinds: kinds,
-            own_addresses: own_addresses(config)?,
+            own_addresses: host_resolve::own_addresses(config)?,
             resolver: Resolver::from_file(Path::new("/etc/resolv.conf")),
             bind_v4: by_protocol!(str, SMTP_BIND_ADDRESS, LMTP_BIND_ADDRESS).parse().ok(),
             bind_v6: by_protocol!(str, SMTP_BIND_ADDRESS6, LMTP_BIND_ADDRESS6).parse().ok(),
@@ -332,29 +332,4 @@ fn address_kinds(protocols: &str) -> Vec<Kind> {
     }
     kinds.dedup();
     kinds
-}
-
-/// The addresses at which mail comes back to this host.
-fn own_addresses(config: &Config) -> Result<Vec<IpAddr>, ConfigError> {
-    let interfaces = config.str(param::INET_INTERFACES)?;
-    let proxies = config.str(param::PROXY_INTERFACES)?;
-    let mut found: Vec<IpAddr> = Vec::new();
-    for word in mail_text::list::words(&interfaces).chain(mail_text::list::words(&proxies)) {
-        let word = word.trim_matches(['[', ']']);
-        match (word, word.parse::<IpAddr>()) {
-            (_, Ok(address)) => found.push(address),
-            ("all", _) => {
-                found.extend(os_sys::net::interfaces().unwrap_or_default().into_iter().map(|(a, _)| a))
-            }
-            ("loopback-only", _) => {
-                found.extend(["127.0.0.1", "::1"].iter().filter_map(|a| a.parse::<IpAddr>().ok()))
-            }
-            (name, Err(_)) => {
-                if let os_sys::net::NameLookup::Found(addresses) = os_sys::net::addresses_of(name) {
-                    found.extend(addresses);
-                }
-            }
-        }
-    }
-    Ok(found)
 }

@@ -139,18 +139,7 @@ struct Verifier {
 
 /// The time zone's idea of now.
 pub(crate) fn local_time() -> LocalTime {
-    let local = os_sys::time::local(i64::try_from(os_sys::time::now().as_secs()).unwrap_or(0));
-    LocalTime {
-        year: local.year,
-        month: local.month,
-        day: local.day,
-        weekday: local.weekday,
-        hour: local.hour,
-        minute: local.minute,
-        second: local.second,
-        offset_seconds: local.offset_seconds,
-        zone: local.zone,
-    }
+    host_delivery::envelope::local_time(os_sys::time::now())
 }
 
 fn count(config: &Config, parameter: p::Int) -> Result<i64, Error> {

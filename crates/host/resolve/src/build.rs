@@ -155,7 +155,10 @@ impl DomainList for List {
 }
 
 /// Addresses at which this host gets mail: `inet_interfaces` and `proxy_interfaces`.
-fn own_addresses(config: &Config) -> Result<Vec<IpAddr>, ConfigError> {
+///
+/// # Errors
+/// A malformed parameter.
+pub fn own_addresses(config: &Config) -> Result<Vec<IpAddr>, ConfigError> {
     let interfaces = config.str(param::INET_INTERFACES)?;
     let proxies = config.str(param::PROXY_INTERFACES)?;
     let mut found: Vec<IpAddr> = Vec::new();

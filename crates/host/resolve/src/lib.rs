@@ -9,6 +9,7 @@ use host_config::{Config, ConfigError, param};
 use host_tables::{Maps, TableContext};
 use mail_lookup::LookupError;
 
+pub use build::own_addresses;
 pub use engine_rewrite::{
     AddressClass, ResolveError, Resolved as Resolution, Resolved, Rule as RewriteRule, Rule,
 };
