@@ -39,6 +39,9 @@ impl Trip<'_> {
         }
         if let Some(user) = state.user.strip_prefix('\\').map(str::to_owned) {
             state.user = user;
+            if let Some(address) = state.recipient.recipient.strip_prefix('\\').map(str::to_owned) {
+                state.recipient.recipient = address;
+            }
             return self.mailbox_or_unknown(state);
         }
         self.switch(state)

@@ -49,7 +49,7 @@ pub fn scan(text: &str, limit: usize) -> Vec<Token> {
             '[' => tokens.push(Token::Literal(delimited(&mut chars, ']'))),
             '(' => tokens.push(Token::Comment(comment(&mut chars))),
             _ if OPERATORS.contains(c) => tokens.push(Token::Operator(c)),
-            _ => tokens.push(Token::Atom(atom(c, &mut chars))),
+            _ => tokens.push(atom(c, &mut chars)),
         }
     }
     tokens
@@ -91,23 +91,21 @@ fn comment(chars: &mut Peekable<Chars<'_>>) -> String {
     out
 }
 
-fn atom(first: char, chars: &mut Peekable<Chars<'_>>) -> String {
+/// An atom; with a control character, or with an escaped one that only a quoted string can hold, it counts as quoted.
+fn atom(first: char, chars: &mut Peekable<Chars<'_>>) -> Token {
     let mut out = String::new();
-    if first == '\\' {
-        out.extend(chars.next());
-    } else {
-        out.push(first);
-    }
-    while let Some(&c) = chars.peek() {
-        if c.is_ascii_whitespace() || OPERATORS.contains(c) || matches!(c, '"' | '[' | '(') {
-            break;
+    let mut quoted = false;
+    let mut next = Some(first);
+    while let Some(c) = next {
+        let escaped = c == '\\';
+        let c = if escaped { chars.next() } else { Some(c) };
+        if let Some(c) = c {
+            quoted |= c.is_ascii_control() || escaped && (OPERATORS.contains(c) || " \"\\[]()".contains(c));
+            out.push(if c.is_ascii_whitespace() { ' ' } else { c });
         }
-        chars.next();
-        if c == '\\' {
-            out.extend(chars.next());
-        } else {
-            out.push(c);
-        }
+        let ends =
+            |c: &char| c.is_ascii_whitespace() || OPERATORS.contains(*c) || matches!(c, '"' | '[' | '(');
+        next = chars.next_if(|c| !ends(c));
     }
-    out
+    if quoted { Token::Quoted(out) } else { Token::Atom(out) }
 }
