@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode as Bits, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use os_sys::lock::{self, Mode};
 
 /// What a file under construction is called: at most one exists, as its writer holds the lock of the file itself.
@@ -98,7 +99,9 @@ impl Place {
     fn fresh(&self, old: &File) -> io::Result<Option<File>> {
         let metadata = old.metadata()?;
         let name = self.temporary()?;
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        // What a crash has left, or somebody else has put there, is not written into.
+        let _ = unlinkat(&self.dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let new = match openat(&self.dir, name.as_os_str(), flags, Bits::from_bits_truncate(0o600)) {
             Ok(descriptor) => File::from(descriptor),
             Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => return Ok(None),
@@ -113,7 +116,7 @@ impl Place {
         let like_old =
             like_old.and_then(|()| new.set_permissions(PermissionsExt::from_mode(metadata.mode() & 0o7777)));
         if like_old.is_err() {
-            nix::unistd::unlinkat(&self.dir, name.as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir)?;
+            unlinkat(&self.dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
             return Ok(None);
         }
         Ok(Some(new))

@@ -268,6 +268,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_crash_has_left_is_in_nobody_s_way() {
+        let dir = directory("left");
+        let other = dir.join("other");
+        std::fs::write(&other, "keep").unwrap();
+        std::fs::hard_link(&other, dir.join("t.db.new")).unwrap();
+        let mut store = open(&dir.join("t"));
+        store.put("a", "1", Duplicate::Replace);
+        store.save().unwrap();
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "keep");
+        assert_eq!(store.find("a"), Some("1".into()));
+        assert!(!dir.join("t.db.new").exists());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
     fn who_waited_for_the_lock_works_on_the_new_file() {
         let dir = directory("wait");
         let source = dir.join("t");
