@@ -15,6 +15,7 @@ mod flow;
 mod garbage;
 mod generic;
 mod limits;
+mod lists;
 mod local;
 mod mailboxes;
 mod maps;

@@ -26,8 +26,10 @@ enum Test {
     Text(String),
     Network(Pattern),
     Table(Arc<dyn Lookup>),
-    /// Each use is an error with this text.
-    Broken(String),
+    /// A file that cannot be read: the name for messages, and why. Each use is an error.
+    Missing(String, String),
+    /// An address pattern that is none: each use for an address (an IPv6 one, if true) is an error with this text.
+    Broken(bool, String),
 }
 
 struct Element {
@@ -75,7 +77,7 @@ impl MatchList {
             text = rest;
         }
         if text.is_empty() {
-            os_log::fatal!("no pattern after '!'");
+            os_log::fatal!("{}: no pattern after '!'", self.title);
         }
         let test = if text.starts_with('/') {
             match read_file(text, depth) {
@@ -88,7 +90,7 @@ impl MatchList {
                 Err(error) if cx.inner.open_error_is_fatal => os_log::fatal!("{error}"),
                 Err(error) => {
                     os_log::error!("{error}");
-                    Test::Broken(format!("non-existent:{text} is unavailable. {error}"))
+                    Test::Missing(format!("non-existent:{text}"), error.to_string())
                 }
             }
         } else if text.contains(':') && !text.starts_with('[') {
@@ -96,7 +98,8 @@ impl MatchList {
         } else if self.kind == Kind::Addresses && looks_like_network(text) {
             match Pattern::parse(text) {
                 Ok(pattern) => Test::Network(pattern),
-                Err(error) => Test::Broken(format!("{}: {error}", self.title)),
+                // A pattern in brackets is looked at for IPv6 clients only.
+                Err(error) => Test::Broken(text.starts_with('['), format!("{}: {error}", self.title)),
             }
         } else {
             Test::Text(mail_address::fold(text))
@@ -148,7 +151,8 @@ impl MatchList {
             Test::Text(own) => Ok(own == text),
             Test::Network(_) => Ok(false),
             Test::Table(table) => self.has(table, text),
-            Test::Broken(error) => Err(broken(error)),
+            Test::Missing(name, why) => Err(self.missing(name, why)),
+            Test::Broken(..) => Ok(false),
         }
     }
 
@@ -178,8 +182,16 @@ impl MatchList {
             Test::Text(_) => Ok(false),
             Test::Network(pattern) => Ok(pattern.matches(address)),
             Test::Table(table) => self.has(table, &address.to_string()),
-            Test::Broken(error) => Err(broken(error)),
+            Test::Missing(name, why) => Err(self.missing(name, why)),
+            Test::Broken(true, _) if address.is_ipv4() => Ok(false),
+            Test::Broken(_, error) => Err(broken(error)),
         }
+    }
+
+    fn missing(&self, name: &str, why: &str) -> LookupError {
+        let error = broken(&format!("{name} is unavailable. {why}"));
+        os_log::warning!("{}: {name}: table lookup problem", self.title);
+        error
     }
 
     fn has(&self, table: &Arc<dyn Lookup>, key: &str) -> Result<bool, LookupError> {
@@ -203,7 +215,7 @@ impl MatchList {
     pub fn changed(&self) -> Option<String> {
         self.elements.iter().find_map(|element| match &element.test {
             Test::Table(table) if table.changed() => Some(table.name().to_owned()),
-            Test::Table(_) | Test::Text(_) | Test::Network(_) | Test::Broken(_) => None,
+            Test::Table(_) | Test::Text(_) | Test::Network(_) | Test::Missing(..) | Test::Broken(..) => None,
         })
     }
 }
@@ -215,7 +227,8 @@ fn broken(text: &str) -> LookupError {
 
 /// An address, a network, or anything that can only be meant as one.
 fn looks_like_network(text: &str) -> bool {
-    text.starts_with('[') || text.contains('/') || text.parse::<IpAddr>().is_ok()
+    let is_v4 = text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'/');
+    text.starts_with('[') || (is_v4 && text.contains('/')) || text.parse::<IpAddr>().is_ok()
 }
 
 fn read_file(path: &str, depth: usize) -> Result<Vec<String>, String> {
