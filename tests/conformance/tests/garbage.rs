@@ -81,6 +81,7 @@ fn garbage_in_the_queue_goes_to_corrupt() {
         until("the maildrop to empty", || mta.queue("maildrop").is_empty().then_some(()));
         still_works(&mta, "b");
         assert!(mta.lines(&["killed by signal"]).is_empty());
+        mta.wait_empty();
         assert_eq!(mta.run("mailq", &[]).out, "Mail queue is empty\n");
     });
 }

@@ -220,7 +220,8 @@ fn forward_files() {
             let _ = std::fs::remove_file(&path);
             world.file_of(owner, &path, content);
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let _ = write!(text, "{content:?} {mode:o} {owner} {}", outcome(world, &mta, "alice@example.com"));
+            let _ =
+                write!(text, "{content:?} {mode:o} {owner} {}", outcome(world, &mta, "alice@example.com"));
         }
         std::fs::remove_file(&path).unwrap();
         world.file_of("alice", &home.join(".forward+ext"), "carol\n");

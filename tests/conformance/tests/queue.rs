@@ -99,7 +99,8 @@ fn a_transport_that_works_again_is_used_again() {
 fn a_destination_that_fills_the_queue_is_told_of() {
     isolated(|world| {
         let mut text = String::new();
-        world.script("slow", "cat > /dev/null; while [ ! -e $0.go ]; do sleep 0.1; done");
+        world.script("slow", "cat > /dev/null; echo >> $0.started; while [ ! -e $0.go ]; do sleep 0.1; done");
+        let started = world.dir().join("slow.started");
         for (title, settings, processes) in [
             ("at its limit", "slow_destination_concurrency_limit = 2", "-"),
             (
@@ -114,8 +115,19 @@ fn a_destination_that_fills_the_queue_is_told_of() {
                 .main(&format!("relayhost =\ndefault_transport = slow\nslow_destination_recipient_limit = 1\nqmgr_message_active_limit = 20\n{settings}"))
                 .master(&format!("slow unix - n n - {processes} pipe user={} argv=$DIR/slow", world.user()))
                 .start();
-            let ids: Vec<String> =
-                (0..6).map(|_| mta.send("s@x.example", &["r@x.example"], "Subject: x\n\nx\n")).collect();
+            std::fs::write(&started, "").unwrap();
+            std::fs::set_permissions(&started, std::fs::Permissions::from_mode(0o666)).unwrap();
+            let ids: Vec<String> = (0..6)
+                .map(|n| {
+                    // What is advised depends on whether deliveries have begun.
+                    if n == 2 {
+                        until("two deliveries", || {
+                            (std::fs::read(&started).is_ok_and(|lines| lines.len() == 2)).then_some(())
+                        });
+                    }
+                    mta.send("s@x.example", &["r@x.example"], "Subject: x\n\nx\n")
+                })
+                .collect();
             for id in &ids {
                 mta.wait(&["/qmgr[", &format!(" {id}: from=<s@x.example>")]);
             }

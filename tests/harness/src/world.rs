@@ -37,7 +37,18 @@ pub fn isolated_dns(zone: &str, test: impl FnOnce(&World) + Send + 'static) {
     }
 }
 
+/// Tests that share a process have many sockets open.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 fn run(zone: Option<String>, test: impl FnOnce(&World) + Send + 'static) {
+    raise_descriptor_limit();
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         if crate::Target::current().needs_reference() && crate::needs_reference("as MTA_UNDER_TEST says") {

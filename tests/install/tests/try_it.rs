@@ -25,7 +25,14 @@ fn assert_delivers_and_stops(place: &Place) {
         assert!(said.out.contains(part), "{part}: {said:?}");
     }
     let log = fs::read_to_string(instance.join("log/mail.log")).unwrap();
-    assert!(!["warning: ", "error: ", "fatal: "].iter().any(|part| log.contains(part)), "{log}");
+    // Somebody else may take the port between the choice and the start; another one is taken then.
+    let harmless = ["Address already in use", "mail system startup failed"];
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| ["warning: ", "error: ", "fatal: "].iter().any(|part| line.contains(part)))
+        .filter(|line| !harmless.iter().any(|part| line.contains(part)))
+        .collect();
+    assert!(complaints.is_empty(), "{log}");
     let again = place.install(&["try"]);
     assert!(!again.ok && again.err.contains("runs already"), "{again:?}");
     assert!(!processes(&instance).is_empty());
