@@ -19,12 +19,12 @@ fn outcome(world: &World, mta: &Mta, to: &str) -> String {
     client.banner();
     client.cmd("QUIT");
     mta.wait_count(&["disconnect from"], sessions + 1);
-    let log = mta.log();
+    let (log, user) = (mta.log(), world.user());
     let mut lines: Vec<String> = log
         .lines()
         .skip(before)
         .filter(|line| line.contains("postfix/local[") && !line.contains("clock"))
-        .map(|line| normal_log(line).replace(&world.user(), "alice") + "\n")
+        .map(|line| normal_log(line).replace(&user, "alice").replace(&user.to_uppercase(), "ALICE") + "\n")
         .collect();
     lines.sort();
     format!("== {to}\n{}", lines.concat())
