@@ -493,3 +493,19 @@ fn postlog_postkick_and_postlock() {
         golden(&mta, "commands/small", &tidy(&mta, &text), &changes);
     });
 }
+
+#[test]
+fn our_own_version_is_told() {
+    if harness::Target::current() == harness::Target::Theirs {
+        return;
+    }
+    isolated(|world| {
+        let mta = world.mta("mail").build();
+        let version = mta.run("postconf", &["-h", "postino_version"]).out;
+        for command in ["postconf", "postfix", "postmap", "sendmail"] {
+            let run = mta.run(command, &["--version"]);
+            assert_eq!((run.code, run.out), (0, format!("Postino {version}")), "{command}");
+        }
+        assert_eq!(mta.run("postconf", &["-h", "mail_version"]).out, "3.11.6\n");
+    });
+}

@@ -7,7 +7,14 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let argv0 = std::env::args_os().next().unwrap_or_else(|| OsString::from("postino"));
     let name = Path::new(&argv0).file_name().and_then(|n| n.to_str()).unwrap_or("postino");
+    let mut arguments = std::env::args_os().skip(1);
+    let asks_version = arguments.next().is_some_and(|word| word == "--version") && arguments.next().is_none();
     match program(name) {
+        // `mail_version` is the reference's, whose behaviour this is; our own is told here and by `postconf postino_version`.
+        Some(_) if asks_version => {
+            println!("Postino {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
         Some(main) => main(),
         None => {
             eprintln!("postino: {name}: no program of this name; call the image by the name of a program");
